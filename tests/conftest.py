@@ -1,0 +1,87 @@
+"""What every test stands on: one thread, checked annotations, fixed examples, loud warnings.
+
+Nothing here changes what the library does: it makes the runs equal and the mistakes visible.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# Before torch and NumPy load their thread pools; inherited by the processes that tests start.
+os.environ.update(
+    dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+)
+
+import hypothesis  # noqa: E402
+import jaxtyping  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+# Installed here, before any test module is imported, because the hook only sees modules that load
+# after it. Doctests are collected later still, so `--doctest-modules` runs on checked code too.
+# The numeric tower: an int is welcome where a float is asked, as everywhere else in Python.
+jaxtyping.install_import_hook(
+    "uncertain", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
+
+torch.set_num_threads(1)
+
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=False)
+hypothesis.settings.load_profile("fixed")
+
+WARNINGS = (
+    "error",
+    # What other packages deprecate in each other is theirs to mend; what we use is ours.
+    "default::DeprecationWarning",
+    "default::PendingDeprecationWarning",
+    "default::FutureWarning",
+    "error::DeprecationWarning:uncertain",
+    "error::FutureWarning:uncertain",
+    "error::DeprecationWarning:tests",
+    "error::FutureWarning:tests",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture
+def data_dir() -> Callable[[str], Path]:
+    """``data_dir("mnist_t10k.npz")`` is that file's folder; the test is skipped where it is absent.
+
+    Called without a name it only asks for the folder.
+    """
+
+    def find(*names: str) -> Path:
+        folder = os.environ.get("UNCERTAIN_DATA")
+        if not folder:
+            pytest.skip("UNCERTAIN_DATA is not set: this test needs the local data folder")
+        for name in names:
+            if not (Path(folder) / name).exists():
+                pytest.skip(f"UNCERTAIN_DATA has no {name}")
+        return Path(folder)
+
+    return find
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Run one test as a user runs the library: without the annotation hook.
+
+    For tests of our own error messages, where a wrong shape or type has to reach `checks`.
+    """
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.fixture
+def float64() -> Iterator[torch.dtype]:
+    """Make float64 torch's default for one test, and put the old default back."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield torch.float64
+    torch.set_default_dtype(before)
