@@ -12,10 +12,10 @@ os.environ.update(
     dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 )
 
-import hypothesis  # noqa: E402
-import jaxtyping  # noqa: E402
-import pytest  # noqa: E402
-import torch  # noqa: E402
+import hypothesis
+import jaxtyping
+import pytest
+import torch
 
 # Installed here, before any test module is imported, because the hook only sees modules that load
 # after it. Doctests are collected later still, so `--doctest-modules` runs on checked code too.
