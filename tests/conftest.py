@@ -47,6 +47,38 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", line)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for the data folder is a data test, marked or not."""
+    for item in items:
+        if "data_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.data)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Count the data tests that skip; with ``UNCERTAIN_REQUIRE_DATA=1`` a skip is a failure."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("data"):
+        report.user_properties.append(("data_skipped", True))
+        if os.environ.get("UNCERTAIN_REQUIRE_DATA") == "1":
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            report.outcome = "failed"
+            report.longrepr = f"UNCERTAIN_REQUIRE_DATA=1, but the test was skipped: {reason}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if ("data_skipped", True) in report.user_properties
+    ]
+    if skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} tests on local data were skipped: set UNCERTAIN_DATA to its folder."
+        )
+
+
 @pytest.fixture
 def data_dir() -> Callable[[str], Path]:
     """``data_dir("mnist_t10k.npz")`` is that file's folder; the test is skipped where it is absent.
