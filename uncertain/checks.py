@@ -53,7 +53,7 @@ def check_finite(name: str, value: Any, *, hint: str = "") -> None:
         Traceback (most recent call last):
         ValueError: `scores` should be finite, got 1 NaN and 0 infinite values of 2, the first at row 1.
     """
-    array = np.asarray(value)
+    array = _array(value)
     if array.dtype.kind not in "fc":
         return
     # One pass decides the usual case: a finite sum of finite squares can overflow, so only a
@@ -90,7 +90,7 @@ def check_range(
         Traceback (most recent call last):
         ValueError: `level` should lie in (0, 1), got 1.5.
     """
-    array = np.asarray(value)
+    array = _array(value)
     if array.size == 0:
         return
     below = array <= low if open_low else array < low
@@ -141,7 +141,7 @@ def check_labels(name: str, labels: Any, classes: int) -> None:
         Traceback (most recent call last):
         ValueError: `labels` should be class indices from 0 to 2, got 3 at row 1 (1 of 2 rows).
     """
-    array = np.asarray(labels)
+    array = _array(labels)
     check_shape(name, array, ("N",))
     whole = array.dtype.kind in "iub" or (
         array.dtype.kind == "f" and np.all(array == np.floor(array))
@@ -180,7 +180,7 @@ def check_probabilities(
         Traceback (most recent call last):
         ValueError: `probs` should have rows that sum to 1 within 1e-05, got a sum of 1.1 at row 0 (off by 0.1; 1 of 1 rows): renormalise them yourself, or ask for it.
     """
-    array = np.asarray(probabilities)
+    array = _array(probabilities)
     check_shape(name, array, ("N", "C"))
     if array.size == 0:
         return
@@ -236,6 +236,15 @@ def require(module: str, extra: str) -> ModuleType:
             f"`pip install 'uncertain-torch[{extra}]'`.",
             name=error.name,
         ) from error
+
+
+def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """View a tensor on any device, with or without a gradient, as an array; bfloat16 as float32."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":
+            value = value.float()
+    return np.asarray(value)
 
 
 def _tail(hint: str) -> str:
