@@ -3,13 +3,38 @@
 | question | function |
 |---|---|
 | a proportion of rows | :func:`wilson`, :func:`proportion` |
-| a mean of row scores | :func:`mean_t` (from sums), :func:`mean` (from rows), :func:`ratio_t` (from groups) |
-| several tests at once | :func:`holm` |
+| a mean of row scores | :func:`mean_t` (from sums), :func:`mean` (rows), :func:`ratio_t` (groups) |
+| an area under the ROC curve | :func:`delong`; two models: :func:`delong_difference` |
+| any function of binned weights | :func:`cell_weights`, :func:`bootstrap_estimate` |
+| two models on the same rows | :func:`mean` of the differences, :func:`crossed_difference` |
+| several trainings | :func:`crossed`, :func:`over_trainings` |
+| several tests at once | :func:`holm`, :func:`rank_groups` |
 
 Everything takes ``weights`` and ``groups`` (the resampling unit) and returns an :class:`Estimate`.
-Axis letters: ``N`` rows, ``G`` groups, ``B`` replicates, ``K`` trainings or comparisons.
+Axis letters: ``N`` rows, ``G`` groups, ``B`` replicates, ``K`` trainings, ``M`` models.
 """
 
+from uncertain.intervals.areas import (
+    AreaVariance,
+    Placements,
+    area_bounds,
+    area_variance,
+    delong,
+    delong_difference,
+    hanley_mcneil,
+    perfect_area_bound,
+    placements,
+)
+from uncertain.intervals.bootstrap import bootstrap_estimate, cell_weights, gamma_weights
+from uncertain.intervals.crossed import (
+    Component,
+    Crossed,
+    add_components,
+    crossed,
+    crossed_contrast,
+    crossed_difference,
+    over_trainings,
+)
 from uncertain.intervals.estimate import (
     Estimate,
     check_level,
@@ -33,20 +58,40 @@ from uncertain.intervals.means import (
     wilson,
     wilson_bounds,
 )
-from uncertain.intervals.multiple import holm
+from uncertain.intervals.multiple import holm, rank_groups
 
 __all__ = [
+    "AreaVariance",
+    "Component",
+    "Crossed",
     "Estimate",
+    "Placements",
+    "add_components",
+    "area_bounds",
+    "area_variance",
+    "bootstrap_estimate",
+    "cell_weights",
     "check_level",
     "check_weights",
+    "crossed",
+    "crossed_contrast",
+    "crossed_difference",
+    "delong",
+    "delong_difference",
     "effective_rows",
+    "gamma_weights",
     "group_ids",
+    "hanley_mcneil",
     "holm",
     "mean",
     "mean_t",
     "normal_quantile",
     "normal_two_sided",
+    "over_trainings",
+    "perfect_area_bound",
+    "placements",
     "proportion",
+    "rank_groups",
     "ratio_sums",
     "ratio_t",
     "ratio_variance",
