@@ -1,0 +1,53 @@
+"""Data sets with cards, out-of-distribution partners, corruptions, and controls that see no model.
+
+>>> from uncertain import data
+>>> wine = data.load("wine")
+>>> len(wine.train), len(wine.validation), len(wine.test)
+(124, 18, 36)
+
+Names load on first use, so listing the sets needs no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uncertain.data.card import Card as Card
+    from uncertain.data.catalogue import Listing as Listing
+    from uncertain.data.catalogue import listing as listing
+    from uncertain.data.dataset import ByteImages as ByteImages
+    from uncertain.data.dataset import DataSet as DataSet
+    from uncertain.data.dataset import Split as Split
+    from uncertain.data.dataset import standardise as standardise
+    from uncertain.data.held_out import held_out_classes as held_out_classes
+    from uncertain.data.loading import load as load
+    from uncertain.data.loading import names as names
+    from uncertain.data.loading import show as show
+    from uncertain.data.noise_images import noise as noise
+
+_HOMES = {
+    "ByteImages": "dataset",
+    "Card": "card",
+    "DataSet": "dataset",
+    "Listing": "catalogue",
+    "Split": "dataset",
+    "held_out_classes": "held_out",
+    "listing": "catalogue",
+    "load": "loading",
+    "names": "loading",
+    "noise": "noise_images",
+    "show": "loading",
+    "standardise": "dataset",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*_HOMES, *globals()})
