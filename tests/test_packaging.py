@@ -97,13 +97,14 @@ class TestFacts:
 
 
 def imported(path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield the top-level name of each import in a file, and whether it stands in a function."""
+    """Yield the top-level name of each import, and whether it waits for a call or a type checker."""
     tree = ast.parse(path.read_text())
     inside = {
         id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
-        for node in ast.walk(function)
+        for block in ast.walk(tree)
+        if isinstance(block, (ast.FunctionDef, ast.AsyncFunctionDef))
+        or (isinstance(block, ast.If) and ast.unparse(block.test).endswith("TYPE_CHECKING"))
+        for node in ast.walk(block)
     }
     for node in ast.walk(tree):
         names = []
