@@ -1,0 +1,18 @@
+"""Task x model x seed -> predictions -> results table -> report."""
+
+from uncertain.benchmark.models import MODELS, Model, resolve_model
+from uncertain.benchmark.runner import run
+from uncertain.benchmark.tasks import SUITES, Task
+from uncertain.benchmark.training import Cost, Trained, Training
+
+__all__ = [
+    "MODELS",
+    "SUITES",
+    "Cost",
+    "Model",
+    "Task",
+    "Trained",
+    "Training",
+    "resolve_model",
+    "run",
+]

@@ -1,0 +1,80 @@
+"""From a run's stored predictions to its results table and report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from uncertain.benchmark.cells import prediction_file
+from uncertain.benchmark.plan import Cell, Plan
+from uncertain.benchmark.tasks import Task, load_splits
+from uncertain.evaluation import Predictions, Results, Row, evaluate, load_predictions, write_report
+
+
+def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
+    """Judge every prediction of a finished run; write ``results.parquet`` and ``report.html``.
+
+    Args:
+        plan: The run; every cell is done.
+        command: The command line, kept in both files.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The results, costs included.
+
+    Raises:
+        ValueError: A cell is not done.
+    """
+    pending = plan.pending
+    if pending:
+        raise ValueError(f"{len(pending)} cells are not done yet, the first is {pending[0].key}.")
+    predictions: list[Predictions] = []
+    rows: list[Row] = []
+    for task in dict.fromkeys(cell.task for cell in plan.cells):
+        cells = [cell for cell in plan.cells if cell.task == task]
+        predictions += _with_inputs(task, [p for cell in cells for p in _load(plan, cell)])
+        rows += [row for cell in cells for row in _costs(plan, cell)]
+    results = evaluate(predictions, seed=seed, command=command) + Results(tuple(rows))
+    results.write(plan.out / "results.parquet")
+    write_report(
+        results,
+        predictions,
+        plan.out / "report.html",
+        title=f"Benchmark: {plan.suite}",
+        command=command,
+    )
+    return results
+
+
+def _load(plan: Plan, cell: Cell) -> list[Predictions]:
+    folder = plan.folder(cell)
+    names = json.loads((folder / "cell.json").read_text())["splits"]
+    return [load_predictions(prediction_file(folder, name)) for name in names]
+
+
+def _with_inputs(task: Task, predictions: list[Predictions]) -> list[Predictions]:
+    """Join the test images by row id, so that the report can show the mistakes."""
+    test = load_splits(task, 0)["test"]
+    if test.x.ndim != 4:
+        return predictions
+    images = dict(zip(test.row_ids.tolist(), test.x.numpy(), strict=True))
+    return [dataclasses.replace(p, inputs=images) if p.split == "test" else p for p in predictions]
+
+
+def _costs(plan: Plan, cell: Cell) -> list[Row]:
+    facts = json.loads((plan.folder(cell) / "cell.json").read_text())
+    return [
+        Row(
+            metric=name,
+            value=float(value),
+            low=float("nan"),
+            high=float("nan"),
+            kind="estimate",
+            source=cell.model,
+            split="train",
+            task=cell.task.name,
+            training=str(cell.seed),
+            n=1,
+        )
+        for name, value in facts["cost"].items()
+    ]

@@ -1,0 +1,166 @@
+"""The models a benchmark trains: each is a function from a :class:`Training` to a predictor.
+
+A user's own model joins by an import path, ``package.module:function``; its function takes the same
+:class:`Training` and returns a predictor (and, where it wants its cost counted exactly, a
+:class:`Trained`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from uncertain import baselines, checks
+from uncertain.benchmark.training import (
+    Cost,
+    Predictor,
+    Settings,
+    Trained,
+    Training,
+    member_trainings,
+    parameter_count,
+    shared_network,
+)
+
+MEMBERS = 5
+"""Members of a deep ensemble, as in Lakshminarayanan et al. (2017)."""
+MASKS = 20
+"""Masks of MC dropout."""
+
+Train = Callable[[Training], "Trained | Predictor"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A way to train, the tasks it fits, and the settings among which validation chooses.
+
+    Every built-in model has the same number of candidates, so that none is tuned harder than
+    another; a model that ``tunes_as`` another takes that one's choice.
+    """
+
+    train: Train
+    kinds: frozenset[str]
+    candidates: tuple[Settings, ...] = ({},)
+    tunes_as: str = ""
+
+
+def softmax(training: Training) -> Trained:
+    """One network with a softmax output."""
+    model, seconds = shared_network(training)
+    return Trained(model, Cost(seconds, parameter_count(model), 1))
+
+
+def mc_dropout(training: Training) -> Trained:
+    """The same network with dropout left on: an average over fixed masks (Gal, Ghahramani 2016)."""
+    model, seconds = shared_network(training)
+    assert isinstance(model, baselines.Softmax)
+    predictor = baselines.MonteCarloDropout(model.network, members=MASKS, seed=training.seed)
+    return Trained(predictor, Cost(seconds, parameter_count(model), MASKS))
+
+
+def deep_ensemble(training: Training) -> Trained:
+    """Several networks that differ in their seed (Lakshminarayanan et al. 2017)."""
+    networks = []
+    seconds = 0.0
+    for done, member in enumerate(member_trainings(training, MEMBERS)):
+        scaled = replace(member, report=_part(training, done, MEMBERS))
+        network, cost = shared_network(scaled)
+        networks.append(network)
+        seconds += cost
+    predictor = baselines.DeepEnsemble(networks)
+    return Trained(predictor, Cost(seconds, parameter_count(predictor), MEMBERS))
+
+
+def gaussian(training: Training) -> Trained:
+    """One network with a Gaussian likelihood whose mean and scale depend on the input."""
+    return softmax(training)
+
+
+def random_forest(training: Training) -> Trained:
+    """A random forest."""
+    return _estimator(baselines.random_forest, training)
+
+
+def gradient_boosted_trees(training: Training) -> Trained:
+    """Gradient-boosted trees."""
+    return _estimator(baselines.gradient_boosted_trees, training)
+
+
+_CLASSIFICATION = frozenset({"classification"})
+_REGRESSION = frozenset({"regression"})
+_NETWORK_SETTINGS: tuple[Settings, ...] = tuple(
+    {"learning_rate": rate, "dropout": dropout} for rate in (1e-3, 3e-3) for dropout in (0.1, 0.3)
+)
+_FOREST_SETTINGS: tuple[Settings, ...] = tuple(
+    {"min_samples_leaf": leaf, "max_features": share} for leaf in (1, 5) for share in (0.33, 1.0)
+)
+_BOOSTING_SETTINGS: tuple[Settings, ...] = tuple(
+    {"learning_rate": rate, "max_leaf_nodes": leaves} for rate in (0.03, 0.1) for leaves in (8, 31)
+)
+
+MODELS: dict[str, Model] = {
+    "softmax": Model(softmax, _CLASSIFICATION, _NETWORK_SETTINGS),
+    "mc_dropout": Model(mc_dropout, _CLASSIFICATION, _NETWORK_SETTINGS),
+    "deep_ensemble": Model(deep_ensemble, _CLASSIFICATION, tunes_as="softmax"),
+    "gaussian": Model(gaussian, _REGRESSION, _NETWORK_SETTINGS),
+    "gaussian_ensemble": Model(deep_ensemble, _REGRESSION, tunes_as="gaussian"),
+    "random_forest": Model(random_forest, _CLASSIFICATION | _REGRESSION, _FOREST_SETTINGS),
+    "gradient_boosted_trees": Model(
+        gradient_boosted_trees, _CLASSIFICATION | _REGRESSION, _BOOSTING_SETTINGS
+    ),
+}
+
+
+def resolve_model(name: str) -> Model:
+    """Return a built-in model, or import ``package.module:function``.
+
+    Raises:
+        ValueError: An unknown name (the nearest are offered), or an import path that fails.
+    """
+    if ":" not in name:
+        checks.check_choice("model", name, MODELS)
+        return MODELS[name]
+    module, _, attribute = name.partition(":")
+    try:
+        train = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"the model {name!r} can't be imported ({error}): it should be package.module:function, "
+            "with the module on PYTHONPATH."
+        ) from error
+    if not callable(train):
+        raise ValueError(f"the model {name!r} should be a function of one Training, got {train!r}.")
+    kinds = getattr(train, "kinds", _CLASSIFICATION | _REGRESSION)
+    return Model(train, frozenset(kinds), tuple(getattr(train, "candidates", ({},))))
+
+
+def train_model(model: Model, training: Training) -> Trained:
+    """Train, and measure the cost of a model that did not state it."""
+    started = time.process_time()
+    trained = model.train(training)
+    if isinstance(trained, Trained):
+        return trained
+    seconds = time.process_time() - started
+    parameters = parameter_count(trained) if isinstance(trained, nn.Module) else 0
+    return Trained(trained, Cost(seconds, parameters, 1))
+
+
+def _part(training: Training, done: int, parts: int) -> Callable[[int, int], None]:
+    """Return a report that counts one member's steps as a part of all members'."""
+
+    def report(step: int, steps: int) -> None:
+        training.report(done * training.steps + step, parts * training.steps)
+
+    return report
+
+
+def _estimator(build: Callable[..., Predictor], training: Training) -> Trained:
+    started = time.process_time()
+    predictor = build(
+        training.train.x, training.train.y, seed=training.seed, settings=training.settings
+    )
+    return Trained(predictor, Cost(time.process_time() - started, 0, 1))

@@ -1,0 +1,150 @@
+"""What a run consists of: its cells, and the folder that remembers which are done.
+
+A cell is one task, model and seed. Its folder holds predictions of every split and, written last,
+``cell.json``: a cell is done when that file is there, so a run killed anywhere loses at most the
+cells it was in, and those resume from their checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uncertain
+from uncertain import atomic, checks
+from uncertain.benchmark.models import MODELS, Model, resolve_model
+from uncertain.benchmark.tasks import SUITES, Task
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task, model and seed."""
+
+    task: Task
+    model: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Return the cell's folder below ``cells``."""
+        return f"{self.task.name}/{folder_name(self.model)}/{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole run: where it writes, and every cell in the order it is started."""
+
+    suite: str
+    budget: str
+    seeds: int
+    out: Path
+    cells: tuple[Cell, ...]
+
+    def folder(self, cell: Cell) -> Path:
+        """Return the folder of one cell."""
+        return self.out / "cells" / cell.key
+
+    def is_done(self, cell: Cell) -> bool:
+        """Return whether the cell's last file is there."""
+        return (self.folder(cell) / "cell.json").is_file()
+
+    @property
+    def pending(self) -> tuple[Cell, ...]:
+        """Return the cells that are still to be run."""
+        return tuple(cell for cell in self.cells if not self.is_done(cell))
+
+
+def make_plan(
+    suite: str | Sequence[Task],
+    *,
+    models: Sequence[str] | None,
+    seeds: int,
+    budget: str,
+    out: str | Path,
+) -> Plan:
+    """Check every name and the output folder, and list the cells.
+
+    Args:
+        suite: A key of ``SUITES``, or tasks of your own.
+        models: Names of ``MODELS`` or import paths ``package.module:function``; by default every
+            built-in model that fits the task.
+        seeds: Trainings of each model, with seeds 0, 1, ...
+        budget: ``desk`` or ``full``.
+        out: The run's folder; made where it is absent, resumed where it holds the same run.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: Unknown suite, model or budget; no model fits a task; the folder holds another
+            run.
+        OSError: The folder can't be written.
+    """
+    tasks = _tasks(suite)
+    checks.check_choice("budget", budget, ("desk", "full"))
+    checks.check_range("seeds", seeds, 1)
+    names = list(models) if models else None
+    resolved = {name: resolve_model(name) for name in names or MODELS}
+    cells = tuple(
+        Cell(task, name, seed)
+        for task in tasks
+        for seed in range(seeds)
+        for name in _fitting(task, resolved)
+    )
+    if not cells:
+        raise ValueError(
+            f"none of the models {', '.join(resolved)} fits a task: "
+            f"the tasks are {', '.join(f'{t.name} ({t.kind})' for t in tasks)}."
+        )
+    title = suite if isinstance(suite, str) else ", ".join(task.name for task in tasks)
+    plan = Plan(title, budget, seeds, Path(out), cells)
+    atomic.check_writable_directory(plan.out, create=True)
+    _claim(plan)
+    return plan
+
+
+def folder_name(model: str) -> str:
+    """Return a model's name as a folder's."""
+    return model.replace(":", "--").replace("/", "-")
+
+
+def _tasks(suite: str | Sequence[Task]) -> tuple[Task, ...]:
+    if isinstance(suite, str):
+        checks.check_choice("suite", suite, SUITES)
+        return SUITES[suite]
+    checks.check_not_empty("suite", suite)
+    names = [task.name for task in suite]
+    if len(set(names)) < len(names):
+        raise ValueError(f"`suite` should have tasks of different names, got {', '.join(names)}.")
+    return tuple(suite)
+
+
+def _fitting(task: Task, models: dict[str, Model]) -> list[str]:
+    return [name for name, model in models.items() if task.kind in model.kinds]
+
+
+def _claim(plan: Plan) -> None:
+    """Write ``run.json``, or refuse the folder of another run, naming what differs."""
+    path = plan.out / "run.json"
+    mine: dict[str, Any] = {
+        "format": FORMAT,
+        "suite": plan.suite,
+        "budget": plan.budget,
+        "version": uncertain.__version__,
+    }
+    if path.is_file():
+        theirs = json.loads(path.read_text())
+        differing = [key for key, value in mine.items() if theirs.get(key) != value]
+        if differing:
+            changes = ", ".join(f"{k} was {theirs.get(k)!r}, is {mine[k]!r}" for k in differing)
+            raise ValueError(
+                f"{plan.out} holds another run ({changes}): resume that one with its own options, "
+                "or choose another folder with --out."
+            )
+        return
+    atomic.write_bytes(path, json.dumps(mine, indent=2).encode())

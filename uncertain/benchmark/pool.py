@@ -1,0 +1,186 @@
+"""Jobs run by spawned processes of one torch thread each, with a live table of what they do.
+
+Workers end with their parent, even when it is killed; a killed worker is reported as such, and the
+finished jobs stay finished.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing import connection
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+Report = Callable[[int, int], None]
+"""Called in a worker with the steps done and the steps in all."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of a picklable function: ``function(*arguments, report)``."""
+
+    name: str
+    function: Callable[..., None]
+    arguments: tuple[Any, ...]
+
+
+@dataclass
+class _Progress:
+    total: int
+    finished: set[str] = field(default_factory=set)
+    started: float = field(default_factory=time.monotonic)
+    running: dict[str, tuple[float, int, int]] = field(default_factory=dict)
+
+
+_reports: Any = None
+
+
+def execute(jobs: Sequence[Job], *, title: str, workers: int, console: Console) -> None:
+    """Run every job; the first failure stops the rest.
+
+    Args:
+        jobs: What to run, started in this order.
+        title: Stands above the live table.
+        workers: Processes; at most one a job.
+        console: Where progress is shown: a live table on a terminal, else a line a job.
+
+    Raises:
+        RuntimeError: A worker was killed (by the system, where memory ran out).
+        Exception: Whatever a job raised, with the job's name as a note.
+    """
+    if not jobs:
+        return
+    context = multiprocessing.get_context("spawn")
+    reports = context.Queue()
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(reports,)
+    )
+    progress = _Progress(len(jobs))
+    try:
+        futures = {pool.submit(_call, job): job for job in jobs}
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            while futures:
+                done, _ = wait(futures, timeout=0.25, return_when=FIRST_COMPLETED)
+                _drain(reports, progress)
+                for future in done:
+                    _finish(future, futures.pop(future), progress, console)
+                live.update(_table(title, progress))
+    except BaseException:
+        _stop(pool)
+        raise
+    pool.shutdown()
+
+
+def _finish(future: Future[float], job: Job, progress: _Progress, console: Console) -> None:
+    try:
+        seconds = future.result()
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            f"a worker process was killed near {job.name} (out of memory?): run the same command "
+            "again to resume, with fewer --workers if memory is short."
+        ) from error
+    except Exception as error:
+        error.add_note(f"while running {job.name}")
+        raise
+    progress.running.pop(job.name, None)
+    progress.finished.add(job.name)
+    if not console.is_terminal:
+        console.print(
+            f"[{len(progress.finished)}/{progress.total}] {job.name} {seconds:.1f} s",
+            markup=False,
+            highlight=False,
+        )
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End the workers now: what they were doing resumes from its checkpoints."""
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(timeout=10)
+
+
+def _start(reports: Any) -> None:
+    """Prepare a worker: one thread, and an end when the parent's comes."""
+    global _reports
+    _reports = reports
+    import torch
+
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: Any) -> None:
+    connection.wait([sentinel])
+    # The parent is gone, killed perhaps: an orphan must not write beside a resumed run.
+    os._exit(1)
+
+
+def _call(job: Job) -> float:
+    started = time.monotonic()
+    last = 0.0
+
+    def report(step: int, steps: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > 0.2 or step in (0, steps):
+            last = now
+            _reports.put((job.name, step, steps))
+
+    report(0, 0)
+    job.function(*job.arguments, report)
+    return time.monotonic() - started
+
+
+def _drain(reports: Any, progress: _Progress) -> None:
+    while True:
+        try:
+            name, step, steps = reports.get_nowait()
+        except queue.Empty:
+            return
+        if name in progress.finished:
+            continue
+        started, _, _ = progress.running.get(name, (time.monotonic(), 0, 0))
+        progress.running[name] = (started, step, steps)
+
+
+def _table(title: str, progress: _Progress) -> Group:
+    elapsed = time.monotonic() - progress.started
+    finished = len(progress.finished)
+    line = f"{title}: {finished} of {progress.total} done, {clock(elapsed)} elapsed"
+    if finished:
+        left = elapsed / finished * (progress.total - finished)
+        line += f", about {clock(left)} left"
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for name, (started, step, steps) in progress.running.items():
+        table.add_row(
+            Text(name),
+            ProgressBar(total=max(steps, 1), completed=step, width=24),
+            f"{step}/{steps}" if steps else "loading",
+            clock(time.monotonic() - started),
+        )
+    return Group(Text(line), table)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as a reader says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

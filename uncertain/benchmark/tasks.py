@@ -1,0 +1,158 @@
+"""The suites: which data, which out-of-distribution partners, which shifts, how many steps.
+
+A task is a value; its splits are made from its data set and a seed by :func:`load_splits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from uncertain import data
+from uncertain.data import DataSet, Split
+
+Budget = Literal["desk", "full"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One data set and what is asked of a model on it.
+
+    Attributes:
+        name: Unique within a suite; the row ``task`` of the results.
+        kind: What is predicted.
+        data: Name for :func:`uncertain.data.load`, or a function (importable by its module, as
+            workers are spawned) from a seed to a data set.
+        network: Which of the small networks the neural models use.
+        steps: Optimiser steps of one training, by budget.
+        batch_size: Rows a step.
+        class_split: Which of the five fixed splits into known and held-out classes; ``None`` keeps
+            every class.
+        ood: Out-of-distribution partners beside the held-out classes.
+        shifts: Corruption and its severities.
+        split_by_seed: Whether seed s uses the data's standard split s (then rows differ between
+            seeds, and only the spread over trainings is reported for the mean).
+    """
+
+    name: str
+    kind: Literal["classification", "regression"]
+    data: str | Callable[[int], DataSet]
+    network: Literal["convolutional", "resnet", "mlp"]
+    steps: Mapping[Budget, int]
+    batch_size: int = 64
+    class_split: int | None = None
+    ood: tuple[str, ...] = ()
+    shifts: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    split_by_seed: bool = False
+
+
+_IMAGE_SHIFTS = (
+    ("rotation", (1, 3, 5)),
+    ("gaussian_noise", (1, 3, 5)),
+    ("blur", (1, 3, 5)),
+    ("contrast", (1, 3, 5)),
+    ("translation", (1, 3, 5)),
+)
+
+
+def _tabular(name: str, steps: int = 600) -> Task:
+    return Task(name, "classification", name, "mlp", {"desk": steps, "full": 4 * steps})
+
+
+def _uci(name: str, steps: int) -> Task:
+    return Task(
+        name,
+        "regression",
+        f"uci/{name}",
+        "mlp",
+        {"desk": steps, "full": 4 * steps},
+        split_by_seed=True,
+    )
+
+
+SUITES: dict[str, tuple[Task, ...]] = {
+    "quick": (
+        Task(
+            "mnist5k",
+            "classification",
+            "mnist5k",
+            "convolutional",
+            {"desk": 240, "full": 1200},
+            class_split=0,
+            ood=("glyphs",),
+            shifts=(("rotation", (1, 3, 5)),),
+        ),
+        Task("diabetes", "regression", "diabetes", "mlp", {"desk": 300, "full": 1500}),
+    ),
+    "images": (
+        *(
+            Task(
+                f"mnist5k-classes{split}",
+                "classification",
+                "mnist5k",
+                "convolutional",
+                {"desk": 600, "full": 3000},
+                class_split=split,
+                ood=("glyphs", "noise"),
+                shifts=_IMAGE_SHIFTS,
+            )
+            for split in range(5)
+        ),
+        *(
+            Task(
+                f"cifar10-classes{split}",
+                "classification",
+                "cifar10",
+                "resnet",
+                {"desk": 1500, "full": 20000},
+                batch_size=128,
+                class_split=split,
+                ood=("noise",),
+                shifts=_IMAGE_SHIFTS,
+            )
+            for split in range(5)
+        ),
+    ),
+    "tabular": tuple(_tabular(name) for name in ("digits", "breast_cancer", "wine", "iris")),
+    "regression": (
+        Task("diabetes", "regression", "diabetes", "mlp", {"desk": 600, "full": 3000}),
+        _uci("concrete", 1500),
+        _uci("energy", 1500),
+        _uci("kin8nm", 2000),
+        _uci("power-plant", 2000),
+    ),
+}
+
+
+def load_splits(task: Task, seed: int) -> dict[str, Split]:
+    """Return ``train``, ``validation``, ``test``, ``ood:NAME`` and ``shift:KIND:SEVERITY``.
+
+    Args:
+        task: What to load.
+        seed: The training's seed; it chooses the rows only where ``task.split_by_seed``.
+
+    Returns:
+        Splits by name. Shifted splits keep the test part's row ids, groups and labels.
+    """
+    data_seed = seed if task.split_by_seed else 0
+    whole = (
+        data.load(task.data, seed=data_seed) if isinstance(task.data, str) else task.data(data_seed)
+    )
+    if task.class_split is not None:
+        whole = data.held_out_classes(whole, split=task.class_split)
+    if whole.train.x.ndim == 2:
+        whole = data.standardise(whole)
+    splits = {"train": whole.train, "validation": whole.validation, "test": whole.test}
+    splits |= {f"ood:{name}": split for name, split in whole.ood.items()}
+    for name in task.ood:
+        splits[f"ood:{name}"] = data.glyphs() if name == "glyphs" else data.noise(whole.test)
+    for kind, severities in task.shifts:
+        for severity in severities:
+            splits[f"shift:{kind}:{severity}"] = _shifted(whole.test, kind, severity)
+    return splits
+
+
+def _shifted(split: Split, kind: str, severity: int) -> Split:
+    x = data.corrupt(split.x, kind, severity, seed=0, row_ids=split.row_ids)
+    return Split(x=x, y=split.y, row_ids=split.row_ids, groups=split.groups)

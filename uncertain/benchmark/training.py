@@ -1,0 +1,170 @@
+"""What a model is given to train on, what it gives back, and networks trained once and shared."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.distributions import Distribution
+
+import uncertain
+from uncertain import atomic, baselines, fit, predictive
+from uncertain.data import Split
+
+Predictor = Callable[[Any], Distribution]
+Settings = Mapping[str, float | int]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything a model's train function is given.
+
+    Attributes:
+        task: Name of the task.
+        kind: ``classification`` or ``regression``.
+        train: The rows to train on.
+        validation: Rows for early stopping, calibration and tuning; never scored in the report.
+        classes: How many classes; 0 for regression.
+        network: Which small network the neural baselines use.
+        steps: Optimiser steps of one network: the budget every model has.
+        batch_size: Rows a step.
+        seed: The training's seed.
+        settings: Hyper-parameters chosen on validation.
+        folder: Where checkpoints and shared networks lie.
+        report: Called with steps done and steps in all.
+    """
+
+    task: str
+    kind: Literal["classification", "regression"]
+    train: Split
+    validation: Split
+    classes: int
+    network: Literal["convolutional", "resnet", "mlp"]
+    steps: int
+    batch_size: int
+    seed: int
+    folder: Path
+    settings: Settings = field(default_factory=dict)
+    report: Callable[[int, int], None] = lambda step, steps: None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a predictor cost: seconds of CPU time to train, parameters, network passes a row."""
+
+    train_seconds: float
+    parameters: int
+    forward_passes: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A predictor and what it cost."""
+
+    predictor: Predictor
+    cost: Cost
+
+
+def shared_network(training: Training) -> tuple[nn.Module, float]:
+    """Return the task's network of this seed and these settings, trained once a run.
+
+    The softmax network of seed s is also member 0 of the ensemble of seed s, and the network that
+    MC dropout draws from where their settings agree. A lock lets one worker train and the others
+    wait; it falls with its process, so a killed run leaves none behind. An interrupted training
+    resumes from its checkpoint, and equals an uninterrupted one bit for bit.
+
+    Returns:
+        The trained predictor and the CPU seconds its training took, whoever paid them.
+    """
+    path = training.folder / "networks" / training.task / f"{_key(training)}.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cost = path.with_suffix(".json")
+    with _locked(path.with_suffix(".lock")):
+        if path.is_file() and cost.is_file():
+            return predictive.load(path), float(json.loads(cost.read_text())["train_seconds"])
+        model = _build(training)
+        seconds = _train(model, training, path.with_suffix(".checkpoint"))
+        predictive.save(model, path)
+        atomic.write_text(cost, json.dumps({"train_seconds": seconds}))
+    return model, seconds
+
+
+def member_trainings(training: Training, members: int) -> list[Training]:
+    """Return one training a member: the first has the training's own seed, so it is shared."""
+    seeds = [training.seed, *(1000 * (training.seed + 1) + j for j in range(1, members))]
+    return [replace(training, seed=seed) for seed in seeds]
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Return how many numbers a module learns."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def _build(training: Training) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        network = _network(training)
+    if training.kind == "classification":
+        return baselines.Softmax(network)
+    return baselines.GaussianRegression.from_data(network, training.train.y)
+
+
+def _network(training: Training) -> nn.Module:
+    dropout = float(training.settings.get("dropout", 0.0))
+    shape = tuple(training.train.x.shape[1:])
+    outputs = training.classes or 2
+    if training.network == "convolutional":
+        return baselines.convolutional(shape, outputs, dropout=dropout)
+    if training.network == "resnet":
+        return baselines.resnet(shape, outputs, dropout=dropout)
+    return baselines.mlp(shape[0], outputs, dropout=dropout)
+
+
+def _train(model: nn.Module, training: Training, checkpoint: Path) -> float:
+    rate = float(training.settings.get("learning_rate", 1e-3))
+    decay = float(training.settings.get("weight_decay", 1e-4))
+    started = time.process_time()
+    fit.fit(
+        model,
+        (training.train.x, training.train.y),
+        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=rate, weight_decay=decay),
+        steps=training.steps,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        callbacks=[
+            fit.schedule(lambda step: 0.5 + 0.5 * torch.cos(torch.tensor(step / training.steps))),
+            fit.checkpoint(checkpoint, every_seconds=20),
+        ],
+    )
+    checkpoint.unlink(missing_ok=True)
+    return time.process_time() - started
+
+
+def _key(training: Training) -> str:
+    facts = {
+        "task": training.task,
+        "network": training.network,
+        "settings": dict(sorted(training.settings.items())),
+        "seed": training.seed,
+        "steps": training.steps,
+        "batch_size": training.batch_size,
+        "version": uncertain.__version__,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    import fcntl
+
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,217 @@
+"""The command line: each verb is one call of a public function.
+
+Nothing heavy is imported here; a verb imports what it needs when it runs, so that judging a file
+does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="How far can a prediction be trusted? Judge predictions, compare methods, look at data.",
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: what there is, and what is in one.")
+app.add_typer(data_app, name="data")
+
+Key = Optional[str]  # noqa: UP045 - typer reads the annotation at run time
+
+
+def _version(show: bool) -> None:
+    if show:
+        import uncertain
+
+        typer.echo(f"uncertain {uncertain.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hold the options that stand before every verb."""
+
+
+@app.command()
+def evaluate(
+    files: Annotated[list[Path], typer.Argument(help="Predictions: .npz, .npy, .parquet or .csv.")],
+    ood: Annotated[
+        list[str] | None,
+        typer.Option("--ood", help="NAME=FILE: out-of-distribution rows; once a FILE, in order."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the table as JSON.")] = None,
+    rows: Annotated[
+        Path | None, typer.Option(help="Write per-row scores, worst first (.csv or .parquet).")
+    ] = None,
+    groups: Annotated[Key, typer.Option(help="Array of resampling units (patient, image).")] = None,
+    weights: Annotated[Key, typer.Option(help="Array of row weights.")] = None,
+    labels: Annotated[
+        Key, typer.Option(help="Array of labels, or a file that holds the labels alone.")
+    ] = None,
+    probabilities: Annotated[Key, typer.Option(help="Array of class probabilities.")] = None,
+    logits: Annotated[Key, typer.Option(help="Array of class logits.")] = None,
+    log_probabilities: Annotated[Key, typer.Option(help="Array of log-probabilities.")] = None,
+    mean: Annotated[Key, typer.Option(help="Array of predicted means.")] = None,
+    scale: Annotated[Key, typer.Option(help="Array of standard deviations.")] = None,
+    variance: Annotated[Key, typer.Option(help="Array of variances.")] = None,
+    samples: Annotated[Key, typer.Option(help="Array of samples, one row a prediction.")] = None,
+    quantiles: Annotated[Key, typer.Option(help="Array of quantiles, one column a level.")] = None,
+    levels: Annotated[Key, typer.Option(help="Array of the quantiles' levels.")] = None,
+    row_ids: Annotated[Key, typer.Option(help="Array of row ids, which pair the files.")] = None,
+    class_names: Annotated[Key, typer.Option(help="Array of class names.")] = None,
+    inputs: Annotated[
+        Path | None, typer.Option(help="Images (.npz: inputs, row_id) to show with mistakes.")
+    ] = None,
+    renormalise: Annotated[
+        bool, typer.Option(help="Divide rows of probabilities by their sums.")
+    ] = False,
+    level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
+    replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
+) -> None:
+    """Judge predictions made by any framework; several files are compared in pairs."""
+    from uncertain.evaluation.files import evaluate_files
+
+    columns = {
+        "probabilities": probabilities,
+        "logits": logits,
+        "log_probabilities": log_probabilities,
+        "mean": mean,
+        "scale": scale,
+        "variance": variance,
+        "samples": samples,
+        "quantiles": quantiles,
+        "levels": levels,
+        "labels": labels,
+        "row_ids": row_ids,
+        "groups": groups,
+        "weights": weights,
+        "class_names": class_names,
+    }
+    with _clear_errors():
+        results = evaluate_files(
+            files,
+            ood=_pairs("--ood", ood or []),
+            columns={role: name for role, name in columns.items() if name is not None},
+            out=out,
+            json=json,
+            rows=rows,
+            inputs=inputs,
+            renormalise=renormalise,
+            level=level,
+            replicates=replicates,
+            seed=seed,
+            command=_command(),
+        )
+        if not quiet:
+            typer.echo(str(results))
+        for path in (out, json, rows):
+            if path is not None:
+                typer.echo(f"wrote {path}")
+
+
+@app.command()
+def benchmark(
+    suite: Annotated[str, typer.Option(help="quick, images, tabular or regression.")] = "quick",
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--models", help="Names, or an import path package.module:function; repeatable."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each model.")] = 3,
+    budget: Annotated[str, typer.Option(help="desk or full.")] = "desk",
+    out: Annotated[Path, typer.Option(help="Folder for predictions, results and report.")] = Path(
+        "uncertain-benchmark"
+    ),
+    workers: Annotated[int, typer.Option(help="Processes; 0 means one a core.")] = 0,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and stop.")] = False,
+) -> None:
+    """Train and judge models on a suite of tasks; run again to resume."""
+    from uncertain.benchmark import run
+
+    with _clear_errors():
+        run(
+            suite,
+            models=models,
+            seeds=seeds,
+            budget=budget,
+            out=out,
+            workers=workers,
+            plan_only=plan,
+            command=_command(),
+        )
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List the data sets, and which are here."""
+    from uncertain.evaluation.console import print_table
+
+    with _clear_errors():
+        from uncertain import data
+
+        print_table("Data sets", data.listing())
+
+
+@data_app.command("show")
+def data_show(name: str) -> None:
+    """Show one data set's card: source, licence, sizes, classes, known problems."""
+    from uncertain.evaluation.console import print_card
+
+    with _clear_errors():
+        from uncertain import data
+
+        print_card(name, data.show(name))
+
+
+def _pairs(option: str, texts: list[str]) -> list[tuple[str, Path]]:
+    """Split ``NAME=FILE``."""
+    pairs = []
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise typer.BadParameter(f"{option} takes NAME=FILE, got {text!r}")
+        pairs.append((name, Path(path)))
+    return pairs
+
+
+class _clear_errors:  # noqa: N801 - used as a statement
+    """Turn the library's own errors into one line and exit status 2; bugs keep their traceback."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            typer.echo("stopped.", err=True)
+            raise typer.Exit(130) from None
+        if isinstance(error, ValueError | TypeError | OSError | ModuleNotFoundError):
+            typer.echo(f"uncertain: {error}", err=True)
+            raise typer.Exit(2) from None
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["uncertain", *sys.argv[1:]])
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

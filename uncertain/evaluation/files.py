@@ -1,0 +1,175 @@
+"""Files in, files out: what ``uncertain evaluate`` does, as one function."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from uncertain import atomic
+from uncertain.evaluation.judge import evaluate
+from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.readers import read_arrays, read_predictions
+from uncertain.evaluation.results import Results
+from uncertain.evaluation.rows import write_rows
+
+StrPath = str | Path
+
+
+def evaluate_files(
+    files: Sequence[StrPath],
+    *,
+    ood: Sequence[tuple[str, StrPath]] = (),
+    columns: Mapping[str, str] | None = None,
+    out: StrPath | None = None,
+    json: StrPath | None = None,
+    rows: StrPath | None = None,
+    inputs: StrPath | None = None,
+    renormalise: bool = False,
+    level: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+    command: str = "",
+) -> Results:
+    """Judge the predictions in files; several files are compared in pairs.
+
+    Args:
+        files: One file a model, all on the same rows.
+        ood: Name and file of out-of-distribution rows; a name's k-th file belongs to the k-th model.
+        columns: Role to array name (see :func:`~uncertain.evaluation.readers.read_predictions`). A
+            ``labels`` that is an existing file is read from there.
+        out: Where the HTML report goes.
+        json: Where the table goes, as JSON.
+        rows: Where per-row scores go, worst first: ``.csv`` or ``.parquet``.
+        inputs: An ``.npz`` with ``inputs`` (N, H, W) or (N, C, H, W) and ``row_id``, joined by row
+            id, so that the report shows the most confident mistakes.
+        renormalise: Divide rows of probabilities by their sums instead of refusing them.
+        level: Confidence level, in (0, 1).
+        replicates: Bootstrap replicates, at least 100.
+        seed: Seed of the bootstrap.
+        command: The command line, kept in the results.
+
+    Returns:
+        The results that were written.
+
+    Raises:
+        ValueError: A file can't be read or holds what can't be judged; nothing is written then.
+        OSError: An output can't be written; found out before anything is read.
+    """
+    for path in (out, json, rows):
+        if path is not None:
+            _check_output(Path(path))
+    predictions = [
+        *_read_sources(files, dict(columns or {}), renormalise=renormalise),
+        *_read_ood(files, ood, dict(columns or {}), renormalise=renormalise),
+    ]
+    if inputs is not None:
+        images = _read_inputs(Path(inputs))
+        predictions = [
+            dataclasses.replace(p, inputs=images) if p.split == "test" else p for p in predictions
+        ]
+    results = evaluate(predictions, level=level, seed=seed, replicates=replicates, command=command)
+    if json is not None:
+        results.write(json, format="json")
+    if rows is not None:
+        write_rows([p for p in predictions if p.target is not None], rows)
+    if out is not None:
+        from uncertain.evaluation.report import write_report
+
+        write_report(results, predictions, out, title="Evaluation", command=command)
+    return results
+
+
+def _check_output(path: Path) -> None:
+    atomic.check_writable_directory(path.parent)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it.")
+
+
+def _read_sources(
+    files: Sequence[StrPath], columns: dict[str, str], *, renormalise: bool
+) -> list[Predictions]:
+    named = dict(columns)
+    labels = named.get("labels")
+    labels_from = None
+    # `--labels y_test.npy`: a file rather than an array of that name.
+    if labels is not None and Path(labels).suffix and Path(labels).is_file():
+        labels_from = Path(named.pop("labels"))
+    sources = _source_names([Path(file) for file in files])
+    return [
+        read_predictions(
+            file,
+            columns=named,
+            labels_from=labels_from,
+            source=source,
+            renormalise=renormalise,
+        )
+        for file, source in zip(files, sources, strict=True)
+    ]
+
+
+def _read_ood(
+    files: Sequence[StrPath],
+    ood: Sequence[tuple[str, StrPath]],
+    columns: dict[str, str],
+    *,
+    renormalise: bool,
+) -> list[Predictions]:
+    by_name: dict[str, list[StrPath]] = {}
+    for name, path in ood:
+        by_name.setdefault(name, []).append(path)
+    sources = _source_names([Path(file) for file in files])
+    for name, paths in by_name.items():
+        if len(paths) != len(files):
+            raise ValueError(
+                f"--ood {name} is given {len(paths)} times for {len(files)} files of predictions: "
+                "give it once a file, in the same order, as each model predicts its own."
+            )
+    # Labels and weights of the test file say nothing of the out-of-distribution rows.
+    kept = {role: array for role, array in columns.items() if role not in ("labels", "weights")}
+    return [
+        _unlabelled(
+            read_predictions(
+                path,
+                columns=kept,
+                source=source,
+                split=f"ood:{name}",
+                renormalise=renormalise,
+                labelled=False,
+            )
+        )
+        for name, paths in by_name.items()
+        for path, source in zip(paths, sources, strict=True)
+    ]
+
+
+def _unlabelled(predictions: Predictions) -> Predictions:
+    """Drop labels: those of out-of-distribution rows are not classes the model knows."""
+    return dataclasses.replace(predictions, target=None)
+
+
+def _source_names(files: Sequence[Path]) -> list[str]:
+    """Return the files' stems, with as much of their folders as tells them apart."""
+    names = [file.stem for file in files]
+    depth = 1
+    while len(set(names)) < len(names) and depth < 8:
+        depth += 1
+        names = ["/".join([*file.parts[-depth:-1], file.stem]) for file in files]
+    if len(set(names)) < len(names):
+        raise ValueError("the same file of predictions is given twice: give each once.")
+    return names
+
+
+def _read_inputs(path: Path) -> dict[object, np.ndarray]:
+    arrays, _ = read_arrays(path)
+    images = arrays.get("inputs", arrays.get("x"))
+    row_ids = arrays.get("row_id", arrays.get("row_ids"))
+    if images is None or row_ids is None or len(images) != len(row_ids):
+        raise ValueError(
+            f"{path}: it should hold `inputs` and as many `row_id`, got "
+            + ", ".join(f"`{name}` {array.shape}" for name, array in arrays.items())
+            + "; images are joined by row id, never by position."
+        )
+    return dict(zip(row_ids.tolist(), images, strict=True))

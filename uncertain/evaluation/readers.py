@@ -1,0 +1,209 @@
+"""Predictions made by any framework, read from ``.npz``, ``.npy``, Parquet or CSV files.
+
+A file is first read into named arrays (:func:`read_arrays`), whatever its format; then each array is
+given a role (:mod:`uncertain.evaluation.roles`). Nothing is unpickled, nothing is renormalised unless
+asked, and what is ambiguous is an error that names the option which decides it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uncertain.evaluation.assemble import build_predictions
+from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.roles import assign_roles
+
+FORMATS = (".npz", ".npy", ".parquet", ".csv")
+
+# Several columns of a table that together are one array: `prob_cat, prob_dog` or `q_0.05, q_0.95`.
+_WIDE = re.compile(
+    r"^(probs?|probabilit(?:y|ies)|p|proba|logits?|log_probs?|samples?|draws?|q|quantiles?)"
+    r"[_:.\[ -](.+?)\]?$",
+    re.IGNORECASE,
+)
+
+
+def read_predictions(
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    labels_from: str | Path | None = None,
+    source: str | None = None,
+    split: str = "test",
+    renormalise: bool = False,
+    labelled: bool = True,
+) -> Predictions:
+    """Read one file of predictions.
+
+    Args:
+        path: A ``.npz``, ``.npy``, ``.parquet`` or ``.csv`` file.
+        columns: Role to array name, where the usual names are not used; the roles are
+            ``probabilities``, ``logits``, ``log_probabilities``, ``mean``, ``scale``, ``variance``,
+            ``samples``, ``quantiles``, ``levels``, ``labels``, ``row_ids``, ``groups``,
+            ``weights`` and ``class_names``.
+        labels_from: A second file with the labels alone (``.npy``, or a table of one column).
+        source: The model's name; the file's stem by default.
+        split: ``test``, ``ood:NAME`` or ``shift:KIND:SEVERITY``.
+        renormalise: Divide each row of probabilities by its sum instead of refusing sums that are
+            not one.
+        labelled: Whether labels are required; out-of-distribution files need none.
+
+    Returns:
+        The predictions, validated.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is empty, truncated or of an unknown format; an array is missing,
+            ambiguous, of the wrong shape, or holds values it should not.
+
+    Example:
+        >>> import tempfile, os
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = os.path.join(folder, "net.npz")
+        ...     np.savez(file, probs=np.array([[0.8, 0.2], [0.3, 0.7]]), labels=np.array([0, 1]))
+        ...     predictions = read_predictions(file)
+        >>> predictions.source, len(predictions.distribution)
+        ('net', 2)
+    """
+    path = Path(path)
+    arrays, metadata = read_arrays(path)
+    if labels_from is not None:
+        arrays = {**arrays, "labels": _only_array(Path(labels_from))}
+        columns = {**(columns or {}), "labels": "labels"}
+    if metadata.get("format") is not None:
+        return _from_own_format(path, source=source, split=split)
+    try:
+        roles = assign_roles(arrays, columns or {}, labelled=labelled)
+        return build_predictions(
+            roles, source=source or path.stem, split=split, renormalise=renormalise
+        )
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read every named array of a file, and the metadata our own Parquet files carry.
+
+    Columns of a table that belong together (``prob_cat, prob_dog``) become one array of shape
+    (N, columns), its column names under ``NAME.columns``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: An unknown format, or a file that can't be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}: check the path and the current folder.")
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(
+            f"{path}: `{suffix or 'no ending'}` is not a format that can be read: save it as one of "
+            f"{', '.join(FORMATS)} (pickles are never loaded)."
+        )
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty (0 bytes).")
+    try:
+        if suffix == ".npz":
+            return _read_npz(path), {}
+        if suffix == ".npy":
+            return {"predictions": np.load(path, allow_pickle=False)}, {}
+        return _read_table(path)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(_unreadable(path, error)) from error
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    # Opened here rather than by NumPy, which leaves a damaged file open.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        # A .npy renamed to .npz loads as a bare array.
+        if isinstance(file, np.ndarray):
+            raise ValueError("it holds one bare array: rename it to .npy")
+        return {name: file[name] for name in file.files}
+
+
+def _read_table(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    if path.suffix.lower() == ".csv":
+        import pyarrow.csv as csv
+
+        table = csv.read_csv(path)
+    else:
+        import pyarrow.parquet as parquet
+
+        table = parquet.read_table(path)
+    if table.num_rows == 0:
+        raise ValueError("the table has no rows")
+    metadata = json.loads((table.schema.metadata or {}).get(b"uncertain", b"{}"))
+    columns = {name: _column(table.column(name), name) for name in table.column_names}
+    return _join_wide(columns), metadata
+
+
+def _column(column: Any, name: str) -> np.ndarray:
+    """Return one Arrow column as an array; lists of equal length become (N, length)."""
+    import pyarrow as pa
+
+    if column.null_count:
+        raise ValueError(
+            f"column `{name}` has {column.null_count} missing values: fill or drop them"
+        )
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        flat = column.combine_chunks()
+        values = flat.flatten()
+        width, rest = divmod(len(values), max(len(column), 1))
+        lengths = {len(row) for row in flat[:1]} | {width}
+        if rest or len(lengths) != 1:
+            raise ValueError(f"column `{name}` holds lists of different lengths")
+        return np.asarray(_column(pa.chunked_array([values]), name)).reshape(len(column), width)
+    array: np.ndarray = column.to_numpy()
+    return array if array.dtype != object else np.asarray(column.to_pylist(), dtype=str)
+
+
+def _join_wide(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Stack the columns of one family, in file order (quantiles: by level)."""
+    families: dict[str, list[tuple[str, str]]] = {}
+    for name, array in columns.items():
+        match = _WIDE.match(name)
+        if match and array.ndim == 1 and array.dtype.kind in "fiu":
+            families.setdefault(match[1].lower(), []).append((match[2], name))
+    joined = dict(columns)
+    for family, members in families.items():
+        if len(members) < 2 or family in columns:
+            continue
+        for _, name in members:
+            del joined[name]
+        joined[family] = np.stack([columns[name] for _, name in members], axis=1)
+        joined[f"{family}.columns"] = np.array([suffix for suffix, _ in members])
+    return joined
+
+
+def _only_array(path: Path) -> np.ndarray:
+    arrays, _ = read_arrays(path)
+    if len(arrays) != 1:
+        raise ValueError(f"{path}: it should hold the labels alone, got {', '.join(arrays)}.")
+    return next(iter(arrays.values()))
+
+
+def _from_own_format(path: Path, *, source: str | None, split: str) -> Predictions:
+    from uncertain.evaluation.storage import load
+
+    predictions = load(path)
+    changes: dict[str, Any] = {} if source is None else {"source": source}
+    if split != "test":
+        changes["split"] = split
+    import dataclasses
+
+    return dataclasses.replace(predictions, **changes)
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if "pickle" in reason.lower() or "object arrays" in reason.lower():
+        reason = "it holds pickled objects, which are never loaded: save plain arrays"
+    return f"{path}: it can't be read as {path.suffix.lower()[1:]} ({reason.rstrip('.')})."
