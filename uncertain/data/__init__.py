@@ -15,22 +15,32 @@ if TYPE_CHECKING:
     from uncertain.data.card import Card as Card
     from uncertain.data.catalogue import Listing as Listing
     from uncertain.data.catalogue import listing as listing
+    from uncertain.data.control_scores import TRIVIAL_AUROC as TRIVIAL_AUROC
+    from uncertain.data.control_scores import controls as controls
+    from uncertain.data.corruptions import corrupt as corrupt
     from uncertain.data.dataset import ByteImages as ByteImages
     from uncertain.data.dataset import DataSet as DataSet
     from uncertain.data.dataset import Split as Split
     from uncertain.data.dataset import standardise as standardise
+    from uncertain.data.glyph_images import glyphs as glyphs
     from uncertain.data.held_out import held_out_classes as held_out_classes
     from uncertain.data.loading import load as load
     from uncertain.data.loading import names as names
     from uncertain.data.loading import show as show
     from uncertain.data.noise_images import noise as noise
+    from uncertain.data.severities import SEVERITIES as SEVERITIES
 
 _HOMES = {
+    "SEVERITIES": "severities",
+    "TRIVIAL_AUROC": "control_scores",
     "ByteImages": "dataset",
     "Card": "card",
     "DataSet": "dataset",
     "Listing": "catalogue",
     "Split": "dataset",
+    "controls": "control_scores",
+    "corrupt": "corruptions",
+    "glyphs": "glyph_images",
     "held_out_classes": "held_out",
     "listing": "catalogue",
     "load": "loading",

@@ -80,7 +80,8 @@ def normal(
         >>> abs(z.std().item() - 1) < 0.01
         True
     """
-    return torch.special.ndtri(uniform(keys, count, seed=seed, stream=stream))
+    draws: Tensor = torch.special.ndtri(uniform(keys, count, seed=seed, stream=stream))
+    return draws
 
 
 def _wrap(value: int | Tensor) -> int:
@@ -94,10 +95,12 @@ def _mix(value: Tensor | int) -> Tensor:
     mixed: Tensor = torch.as_tensor(value)
     for shift, factor in _FACTORS:
         mixed = (mixed ^ _shifted(mixed, shift)) * _wrap(factor)
-    return mixed ^ _shifted(mixed, 31)
+    result: Tensor = mixed ^ _shifted(mixed, 31)
+    return result
 
 
 def _shifted(value: Tensor, by: int) -> Tensor:
     """Shift right and fill with zeros; torch's own shift repeats the sign."""
     kept: int = 2 ** (64 - by) - 1
-    return (value >> by) & kept
+    result: Tensor = (value >> by) & kept
+    return result
