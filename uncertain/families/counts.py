@@ -8,7 +8,7 @@ import numpy as np
 
 from .structure import Array, Parameters, f64
 
-TAIL = 1e-15
+TAIL = 1e-13
 """Mass left out on either side where a sum over counts is cut."""
 
 ELEMENTS = 1 << 20
@@ -112,6 +112,40 @@ def negative_binomial_variance(p: Parameters) -> Array:
     """Return n e^logits (1 + e^logits)."""
     odds = np.exp(f64(p["logits"]))
     return f64(f64(p["total_count"]) * odds * (1 + odds))
+
+
+def negative_binomial_crps(p: Parameters, y: Array) -> Array:
+    """Return y (2 F_n(y) - 1) - m (2 F_{n+1}(y - 1) - 1) - E|X - X'| / 2, m the mean.
+
+    With c = e^logits (1 + e^logits), half the mean difference is
+    1 / (2 pi) int_0^{pi/2} (1 - (1 + 4 c sin^2 t)^-n) / sin^2 t dt, the inversion of the
+    characteristic function of X - X'. The published hypergeometric form underflows for large n.
+
+    References:
+        W. Wei and L. Held, "Calibration tests for count data", 2014 (the first two terms).
+    """
+    y, floor = f64(y), np.floor(f64(y))
+    following = {"total_count": f64(p["total_count"]) + 1, "logits": p["logits"]}
+    first = y * (2 * negative_binomial_cdf(p, floor) - 1)
+    second = negative_binomial_mean(p) * (2 * negative_binomial_cdf(following, floor - 1) - 1)
+    return f64(first - second - _half_mean_difference(p))
+
+
+def _half_mean_difference(p: Parameters) -> Array:
+    n, logits = np.broadcast_arrays(f64(p["total_count"]), f64(p["logits"]))
+    odds = np.exp(logits)
+    curvature = 4 * odds * (1 + odds)
+    # Panels that halve towards 0 resolve the integrand's width 1 / sqrt(4 c n), whatever it is.
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    out = np.zeros(n.shape)
+    for level in range(40):
+        half = 0.25 * np.pi * 0.5 ** (level + 1)
+        low = 2 * half if level < 39 else 0.0
+        half = half if level < 39 else 2 * half
+        for node, weight in zip(low + half * (nodes + 1), weights, strict=True):
+            square = np.sin(node) ** 2
+            out += half * weight * -np.expm1(-n * np.log1p(curvature * square)) / square
+    return f64(out / (2 * np.pi))
 
 
 def negative_binomial_sample(

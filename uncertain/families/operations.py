@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import checks
 from . import classes, integration
 from .distribution import ArrayDistribution
-from .structure import Array, Family, f64, log, log_sum_exp
+from .structure import Array, Family, Undefined, f64, log, log_sum_exp
 from .table import FAMILIES
 
 Float = NDArray[np.float64]
@@ -273,6 +273,7 @@ def sample(d: ArrayDistribution, rng: np.random.Generator, n: int) -> Array:
 
     Raises:
         TypeError: For quantile predictions.
+        ValueError: For a negative n.
 
     Example:
         >>> d = ArrayDistribution("normal", {"loc": np.zeros(2), "scale": np.ones(2)})
@@ -281,8 +282,7 @@ def sample(d: ArrayDistribution, rng: np.random.Generator, n: int) -> Array:
     """
     family = FAMILIES[d.family]
     _defined(family.sample)
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
-        raise ValueError(f"`n` should be a whole number of draws, got {n!r}.")
+    checks.check_range("n", n, 0)
     parameters = dict(d.parameters)
     if d.mixture_weights is not None:
         member = classes.sample_classes(log(d.mixture_weights), rng, (n, len(d)))
@@ -416,7 +416,5 @@ def _over(family: Family, w: Array) -> Array:
 
 def _defined(function: Any) -> None:
     """Raise the reason of an undefined quantity before anything else is looked at."""
-    from .structure import Undefined
-
     if isinstance(function, Undefined):
         function()

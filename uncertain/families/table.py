@@ -131,7 +131,7 @@ _LOG_NORMAL = Family(
     sample=continuous.log_normal_sample,
 )
 
-_POISSON = Family(
+_POISSON: Family = Family(
     name="poisson",
     forms=((Parameter("rate", "nonnegative"),),),
     support="counts",
@@ -146,7 +146,7 @@ _POISSON = Family(
     pit_bounds=lambda p, y: counts.bounds(counts.poisson_cdf, p, y),
 )
 
-_NEGATIVE_BINOMIAL = Family(
+_NEGATIVE_BINOMIAL: Family = Family(
     name="negative_binomial",
     forms=((Parameter("total_count", "positive"), Parameter("logits", "real")),),
     support="counts",
@@ -156,7 +156,7 @@ _NEGATIVE_BINOMIAL = Family(
     entropy=integration.count_entropy(lambda: _NEGATIVE_BINOMIAL),
     mean=counts.negative_binomial_mean,
     variance=counts.negative_binomial_variance,
-    crps=integration.count_crps(lambda: _NEGATIVE_BINOMIAL),
+    crps=counts.negative_binomial_crps,
     sample=counts.negative_binomial_sample,
     pit_bounds=lambda p, y: counts.bounds(counts.negative_binomial_cdf, p, y),
 )
@@ -207,7 +207,8 @@ def _mixture_quantiles_crps(p: Parameters, w: Array, y: Array) -> Array:
     values = [
         integration.mixture_quantile(_QUANTILES, p, w, np.full(rows, level)) for level in levels
     ]
-    return draws.quantiles_crps({"levels": levels, "values": np.stack(values, axis=-1)}, y)
+    single = {"levels": levels, "values": np.stack(values, axis=-1)}
+    return draws.quantiles_crps(single, y[..., 0] if y.ndim else y)
 
 
 _QUANTILES = Family(
