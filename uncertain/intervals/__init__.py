@@ -1,14 +1,16 @@
 """Intervals, standard errors and comparisons, on NumPy only.
 
-| question | function |
-|---|---|
-| a proportion of rows | :func:`wilson`, :func:`proportion` |
-| a mean of row scores | :func:`mean_t` (from sums), :func:`mean` (rows), :func:`ratio_t` (groups) |
-| an area under the ROC curve | :func:`delong`; two models: :func:`delong_difference` |
-| any function of binned weights | :func:`cell_weights`, :func:`bootstrap_estimate` |
-| two models on the same rows | :func:`mean` of the differences, :func:`crossed_difference` |
-| several trainings | :func:`crossed`, :func:`over_trainings` |
-| several tests at once | :func:`holm`, :func:`rank_groups` |
+==============================  =========================================================================
+question                        function
+==============================  =========================================================================
+a proportion of rows            :func:`wilson`, :func:`proportion`
+a mean of row scores            :func:`mean_t` (from sums), :func:`mean` (rows), :func:`ratio_t` (groups)
+an area under the ROC curve     :func:`delong`; two models: :func:`delong_difference`
+any function of binned weights  :func:`cell_weights`, :func:`bootstrap_estimate`
+two models on the same rows     :func:`mean` of the differences, :func:`crossed_difference`
+several trainings               :func:`crossed`, :func:`over_trainings`
+several tests at once           :func:`holm`, :func:`rank_groups`
+==============================  =========================================================================
 
 Everything takes ``weights`` and ``groups`` (the resampling unit) and returns an :class:`Estimate`.
 Axis letters: ``N`` rows, ``G`` groups, ``B`` replicates, ``K`` trainings, ``M`` models.

@@ -1,0 +1,114 @@
+"""Sphinx: the pages are Markdown, the API comes from docstrings, the gallery runs when built.
+
+Nothing is fetched, neither when the pages are built nor when they are read: mathematics becomes
+MathML here, and no inventory of another project is asked for.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math import MathError, latex2mathml
+from sphinx.util.logging import getLogger
+
+import uncertain
+
+_LOGGER = getLogger(__name__)
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # figure_style
+
+project = "uncertain"
+author = "the uncertain developers"
+copyright = "the uncertain developers, Apache-2.0"
+version = release = uncertain.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.md5"]
+templates_path: list[str] = []
+root_doc = "index"
+nitpicky = False
+default_role = "code"  # docstrings name arguments in single back-quotes
+
+myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "groupwise"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 88
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+html_theme = "furo"
+html_title = f"uncertain {release}"
+html_static_path = ["_static"]
+html_css_files = ["figures.css"]
+html_math_renderer = "mathml"
+html_show_sphinx = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": [str(HERE.parent / "examples")],
+    "gallery_dirs": ["gallery"],
+    "filename_pattern": r"plot_",
+    "within_subsection_order": "ExampleTitleSortKey",
+    "download_all_examples": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "capture_repr": ("_repr_html_", "__repr__"),
+    "reset_modules": ("matplotlib", "figure_style.quiet_figures"),
+    "reset_modules_order": "both",
+    "plot_gallery": "True",
+    "abort_on_example_error": True,
+    "only_warn_on_example_error": False,
+    "min_reported_time": 1,
+    "show_memory": False,
+}
+
+# The gallery's scripts run in this process: one thread, as everywhere, and no chatter.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+logging.getLogger("matplotlib").setLevel(logging.WARNING)
+warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
+
+
+def _mathml(node: nodes.Element, *, as_block: bool) -> str:
+    """Translate TeX, which knows sizes that MathML chooses by itself."""
+    tex = node.astext().replace(r"\textstyle", "").replace(r"\displaystyle", "")
+    try:
+        return str(latex2mathml.tex2mathml(tex, as_block=as_block))
+    except MathError as error:
+        _LOGGER.warning("mathematics that can't be shown: %s: %s", tex, error, location=node)
+        return f"<code>{html.escape(tex)}</code>"
+
+
+def _inline_math(self: Any, node: nodes.Element) -> None:
+    self.body.append(_mathml(node, as_block=False))
+    raise nodes.SkipNode
+
+
+def _block_math(self: Any, node: nodes.Element) -> None:
+    self.body.append(self.starttag(node, "div", CLASS="math"))
+    self.body.append(_mathml(node, as_block=True))
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def setup(app: Any) -> None:
+    """Register mathematics as MathML, which browsers draw by themselves."""
+    app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))

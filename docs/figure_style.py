@@ -1,0 +1,31 @@
+"""One look for every figure of the gallery."""
+
+from typing import Any
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Hues that all eyes tell apart (Okabe, Ito 2008)."""
+
+
+def quiet_figures(gallery: dict[str, Any], name: str) -> None:
+    """Draw without box or background, so that a figure sits well on a light page and a dark one."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update(
+        {
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "savefig.facecolor": "none",
+            "figure.figsize": (7.0, 3.6),
+            "figure.dpi": 120,
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+            "axes.titlelocation": "left",
+            "axes.prop_cycle": plt.cycler(color=COLOURS),
+        }
+    )
