@@ -109,6 +109,14 @@ def _block_math(self: Any, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def _without_fields(
+    app: Any, what: str, name: str, member: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out a named tuple's fields: its docstring describes them, Sphinx only counts them."""
+    return True if type(member).__name__ == "_tuplegetter" else None
+
+
 def setup(app: Any) -> None:
     """Register mathematics as MathML, which browsers draw by themselves."""
+    app.connect("autodoc-skip-member", _without_fields)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))

@@ -1,0 +1,49 @@
+"""The pages say what the program does: every option and every metric is documented."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.main import get_command
+
+from uncertain.cli import app
+from uncertain.evaluation.results import METRICS
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def options(verb: str) -> Iterator[str]:
+    """Yield the long options of one verb, as the command line itself knows them."""
+    command = get_command(app)
+    found = command.get_command(typer.Context(command), verb)  # type: ignore[attr-defined]
+    for parameter in found.params:
+        longs = [name for name in parameter.opts if name.startswith("--")]
+        yield from longs[:1]
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "benchmark"])
+def test_every_option_is_documented(verb):
+    page = (DOCS / "benchmark.md").read_text()
+    missing = [name for name in options(verb) if not re.search(rf"{name}\b", page)]
+    assert missing == ["--help"] * missing.count("--help")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_is_defined(metric):
+    assert f"`{metric}`" in (DOCS / "evaluation.md").read_text()
+
+
+def test_every_page_is_in_the_contents():
+    listed = set(re.findall(r"^([\w/-]+)$", (DOCS / "index.md").read_text(), re.MULTILINE))
+    pages = {str(p.relative_to(DOCS).with_suffix("")) for p in DOCS.glob("*.md")}
+    assert pages - {"index"} <= listed
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda path: path.stem)
+def test_python_blocks_compile(page):
+    if {"_build", "gallery"} & set(page.parts):
+        pytest.skip("made by the build")
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        compile(block, str(page), "exec")
