@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from torch.optim import Optimizer
 from uncertain import checks
 from uncertain.fit.batch import Batch
 from uncertain.fit.description import describe, describe_model
-from uncertain.fit.failures import LastGood
+from uncertain.fit.failures import LastGood, NonFiniteError
 from uncertain.fit.interruption import Signals, caught_signals
 from uncertain.fit.objective import Forward, Function, default_objective
 from uncertain.fit.parallel import current_world, replicate
@@ -26,7 +27,7 @@ from uncertain.fit.preparation import (
     check_predictor,
     check_weight,
 )
-from uncertain.fit.run import Callback, Run, Score
+from uncertain.fit.run import INTERRUPTED, Callback, Run, Score
 from uncertain.fit.sampling import Sampler, preserved_generators
 from uncertain.fit.sources import Source, as_source
 from uncertain.fit.stepping import Drawer, custom_step, gradient_step
@@ -135,6 +136,7 @@ def fit(
             check_predictor(model, source, device)
         check_parameters(model)
         run = _start(model, source, objective, step, optimizer, steps, sampler.batch_size, seed)
+        run.validates = validation is not None
         validator = make_validator(
             validation,
             epoch=-(-sampler.length // sampler.batch_size),
@@ -144,15 +146,12 @@ def fit(
         )
         with caught_signals() as signals:
             _train(run, sampler, validator, callbacks, signals)
-            if run.stopped == INTERRUPTED:
+            if signals.received:
                 signals.deliver(_farewell(run))
     history = {name: np.array(values, dtype=np.float64) for name, values in run.history.items()}
     return FitResult(
         model, run.step, history, tuple(run.scores), run.best, run.stopped, run.seconds
     )
-
-
-INTERRUPTED = "interrupted"
 
 
 def _train(
@@ -177,8 +176,11 @@ def _train(
         _loop(run, sampler, validator, signals)
         if not run.stopped:
             run.stop("steps")
-    except BaseException as error:
-        run.stop(type(error).__name__)
+        for hooks in run.hooks:
+            if hooks.save:
+                hooks.save()
+    except BaseException:
+        run.failed = True
         raise
     finally:
         for hooks in run.hooks:
@@ -193,16 +195,35 @@ def _loop(run: Run, sampler: Sampler, validator: Validator | None, signals: Sign
     while run.step < run.steps and not run.stopped:
         good.before(run.step)
         batch = draw(run.step)
+        run.index = batch.index
         run.record(advance(run, batch, good))
         if validator and validator.is_due(run.step, run.steps):
-            run.add_score(validate(validator, run.model))
-            for hooks in run.hooks:
-                if hooks.validation:
-                    hooks.validation()
+            _validate(run, validator, good)
         for hooks in run.hooks:
             if hooks.step:
                 hooks.step()
+        for hooks in run.hooks:
+            if hooks.save:
+                hooks.save()
         _agree(run, signals)
+
+
+def _validate(run: Run, validator: Validator, good: LastGood) -> None:
+    value = validate(validator, run.model)
+    if math.isnan(value):
+        good.before(run.step)
+        raise NonFiniteError(
+            run.step - 1,
+            "validation",
+            run.index,
+            restored=good.restore(),
+            detail="nan; the rows are those of the last update",
+            checkpoint=run.checkpoint,
+        )
+    run.add_score(value)
+    for hooks in run.hooks:
+        if hooks.validation:
+            hooks.validation()
 
 
 def _agree(run: Run, signals: Signals) -> None:
@@ -316,6 +337,8 @@ def _weight_dtype(run: Run) -> torch.dtype:
 
 def _farewell(run: Run) -> str:
     text = f"training was interrupted after step {run.step} of {run.steps}"
+    if run.stopped != INTERRUPTED:
+        return f"{text}; it was complete ({run.stopped})."
     if run.checkpoint is None:
         return f"{text}; nothing was saved: pass `checkpoints(directory)` to be able to go on."
     return f"{text}; it is saved as {run.checkpoint}: make the same call again to go on."

@@ -29,6 +29,9 @@ from uncertain.fit.objective import Forward
 from uncertain.fit.parallel import World
 from uncertain.fit.sources import Source
 
+INTERRUPTED = "interrupted"
+"""The reason of a training that was stopped from outside, and can go on."""
+
 
 class Score(NamedTuple):
     """A validation: the number of steps done, and what it gave (lower is better)."""
@@ -50,6 +53,8 @@ class Hooks:
         end: Once, however training ends; ``run.stopped`` says how.
         state: What has to be in a checkpoint for the callback to go on: tensors and plain values.
         load: Gets ``state`` back, before ``begin``.
+        save: After all ``step`` hooks, and once more before the ``end`` hooks unless there was an
+            error: the run is in a state to be saved.
         resume: Gives the state of a whole run to go on from, or ``None``; see ``checkpoints``.
         task: What the callback changes about the training, as text. It is part of what a checkpoint
             is tied to; leave it empty for what only watches.
@@ -64,6 +69,7 @@ class Hooks:
     state: Callable[[], dict[str, Any]] | None = None
     load: Callable[[dict[str, Any]], None] | None = None
     resume: Callable[[], dict[str, Any] | None] | None = None
+    save: Callable[[], None] | None = None
     task: str = ""
 
 
@@ -90,11 +96,15 @@ class Run:
         history: Every step's terms.
         scores: Every validation.
         best: The lowest score so far.
+        index: (B,) the rows of the last batch.
         gradient_norm: Of the step under way, before clipping.
         autocast: The number type of mixed precision, if any.
         scaler: Scales float16 losses, if any.
         checkpoint: The last checkpoint written or read.
+        fingerprint: What a checkpoint is tied to: task, code version and data.
         stopped: Why training ended; empty while it goes on.
+        failed: Whether an error ended it.
+        validates: Whether there is a validation.
         started: When it was, as ``time.monotonic`` says; earlier for a resumed run.
     """
 
@@ -116,11 +126,15 @@ class Run:
     history: dict[str, array[float]] = field(default_factory=dict)
     scores: list[Score] = field(default_factory=list)
     best: Score | None = None
+    index: Tensor = field(default_factory=lambda: torch.arange(0))
     gradient_norm: Tensor | None = None
     autocast: torch.dtype | None = None
     scaler: GradScaler | None = None
     checkpoint: Path | None = None
+    fingerprint: dict[str, dict[str, str]] = field(default_factory=dict)
     stopped: str = ""
+    failed: bool = False
+    validates: bool = False
     hooks: Sequence[Hooks] = ()
     started: float = field(default_factory=time.monotonic)
 
@@ -160,13 +174,13 @@ class Run:
             "optimizer": self.optimizer.state_dict() if self.optimizer else {},
             "scaler": self.scaler.state_dict() if self.scaler else {},
             "custom": custom,
-            "callbacks": [hooks.state() if hooks.state else {} for hooks in self.hooks],
+            "callbacks": [hooks.state() for hooks in self.hooks if hooks.state],
             "history": {
                 name: torch.tensor(list(values), dtype=torch.float64)
                 for name, values in self.history.items()
             },
             "scores": [list(score) for score in self.scores],
-            "stopped": self.stopped,
+            "stopped": "" if self.stopped == INTERRUPTED else self.stopped,
             "seconds": self.seconds,
         }
 
@@ -188,11 +202,13 @@ class Run:
         self.terms = {name: values[-1] for name, values in self.history.items() if len(values)}
         self.scores = [Score(*score) for score in state["scores"]]
         self.best = min(self.scores, key=lambda score: score.value, default=None)
-        # A callback that only watches may come and go; one that changes the task may not, and the
-        # checkpoint's description has been compared by now.
-        states = [part for part in state["callbacks"] if part]
-        owners = [hooks for hooks in self.hooks if hooks.load]
-        for hooks, part in zip(owners, states, strict=False):
+        states, owners = state["callbacks"], [hooks for hooks in self.hooks if hooks.state]
+        if len(states) != len(owners):
+            raise ValueError(
+                f"`callbacks` should have as many with a state as at the checkpoint, {len(states)}, "
+                f"got {len(owners)}: pass the same ones."
+            )
+        for hooks, part in zip(owners, states, strict=True):
             if hooks.load:
                 hooks.load(part)
 
