@@ -15,54 +15,89 @@ if TYPE_CHECKING:
     from uncertain.predictive.classes import class_log_probs, class_probs
     from uncertain.predictive.decomposition import Decomposition, decompose
     from uncertain.predictive.densities import cdf, entropy, log_prob, quantile
+    from uncertain.predictive.driver import Predictor, predict, predict_to_file
+    from uncertain.predictive.estimators import EstimatorPredictor, from_sklearn
+    from uncertain.predictive.files import StoredPredictions, load_predictions, save_predictions
+    from uncertain.predictive.gaussian_processes import from_gpytorch
     from uncertain.predictive.marginals import DirichletCategorical, GaussianMarginal
     from uncertain.predictive.mixtures import mixture
     from uncertain.predictive.parts import Parts, parts
+    from uncertain.predictive.quiet import import_quietly
+    from uncertain.predictive.recipes import Arguments, constructor_arguments
     from uncertain.predictive.rows import concat, marginals, select
     from uncertain.predictive.sampled import Empirical, Quantiles
+    from uncertain.predictive.saving import load, save
 
 _MODULES = {
+    "Arguments": "recipes",
     "Decomposition": "decomposition",
     "DirichletCategorical": "marginals",
     "Empirical": "sampled",
+    "EstimatorPredictor": "estimators",
     "GaussianMarginal": "marginals",
     "Parts": "parts",
+    "Predictor": "driver",
     "Quantiles": "sampled",
+    "StoredPredictions": "files",
     "cdf": "densities",
     "class_log_probs": "classes",
     "class_probs": "classes",
     "concat": "rows",
+    "constructor_arguments": "recipes",
     "decompose": "decomposition",
     "entropy": "densities",
     "from_arrays": "arrays",
+    "from_gpytorch": "gaussian_processes",
+    "from_sklearn": "estimators",
+    "import_quietly": "quiet",
+    "load": "saving",
+    "load_predictions": "files",
     "log_prob": "densities",
     "marginals": "rows",
     "mixture": "mixtures",
     "parts": "parts",
+    "predict": "driver",
+    "predict_to_file": "driver",
     "quantile": "densities",
+    "save": "saving",
+    "save_predictions": "files",
     "select": "rows",
     "to_arrays": "arrays",
 }
 
 __all__ = [
+    "Arguments",
     "Decomposition",
     "DirichletCategorical",
     "Empirical",
+    "EstimatorPredictor",
     "GaussianMarginal",
     "Parts",
+    "Predictor",
     "Quantiles",
+    "StoredPredictions",
     "cdf",
     "class_log_probs",
     "class_probs",
     "concat",
+    "constructor_arguments",
     "decompose",
     "entropy",
     "from_arrays",
+    "from_gpytorch",
+    "from_sklearn",
+    "import_quietly",
+    "load",
+    "load_predictions",
     "log_prob",
     "marginals",
     "mixture",
     "parts",
+    "predict",
+    "predict_to_file",
     "quantile",
+    "save",
+    "save_predictions",
     "select",
     "to_arrays",
 ]

@@ -18,7 +18,7 @@ from torch.distributions import (
     MixtureSameFamily,
 )
 
-from uncertain.predictive.parts import chances
+from uncertain.predictive.parts import chances, safe_log
 
 
 @singledispatch
@@ -140,12 +140,6 @@ def logsumexp(values: Tensor, dim: int) -> Tensor:
 def shannon(log_probs: Tensor) -> Tensor:
     """Entropy of the last axis, in nats, where 0 log 0 = 0 for value and gradient."""
     return -(log_probs.exp() * log_probs.masked_fill(log_probs == -torch.inf, 0)).sum(-1)
-
-
-def safe_log(p: Tensor) -> Tensor:
-    """Log of p, -inf with gradient 0 at p = 0."""
-    empty = p == 0
-    return p.masked_fill(empty, 1).log().masked_fill(empty, -torch.inf)
 
 
 def _log1p(x: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.distributions import Distribution, MixtureSameFamily
 
 from uncertain.checks import check_not_empty, check_range, check_shape
-from uncertain.predictive.classes import log_weights, safe_log
-from uncertain.predictive.parts import exact_categorical, parts
+from uncertain.predictive.classes import log_weights
+from uncertain.predictive.parts import exact_categorical, parts, safe_log
 from uncertain.predictive.rows import common_parts
 
 

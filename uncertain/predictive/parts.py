@@ -180,13 +180,23 @@ def chances(dist: Any) -> tuple[str, Tensor]:
 def exact_categorical(
     *, probs: Tensor | None = None, logits: Tensor | None = None, like: Distribution | None = None
 ) -> Categorical:
-    """A `Categorical` that keeps normalised parameters to the bit, where torch divides once more."""
+    """A `Categorical` that keeps normalised parameters to the bit, where torch divides once more.
+
+    Its own `log_prob` is exact as well: the logits of given probabilities are not clamped.
+    """
     new = Categorical(probs=probs, logits=logits, validate_args=False)
     if probs is not None:
         new.probs = new._param = probs  # type: ignore[misc]
+        new.logits = safe_log(probs)  # type: ignore[misc]
     else:
         new.logits = new._param = logits  # type: ignore[misc, assignment]
     return new if like is None else _validated_like(new, like)
+
+
+def safe_log(p: Tensor) -> Tensor:
+    """Log of p, -inf with gradient 0 at p = 0."""
+    empty = p == 0
+    return p.masked_fill(empty, 1).log().masked_fill(empty, -torch.inf)
 
 
 def _simple(
@@ -196,7 +206,8 @@ def _simple(
     make: Any = made or type(dist)
 
     def build(tensors: Mapping[str, Tensor]) -> Distribution:
-        return _validated_like(make(**tensors, validate_args=False), dist)
+        new: Distribution = make(**tensors, validate_args=False)
+        return _validated_like(new, dist)
 
     return Parts((make, *sorted(tensors)), tensors, build)
 
