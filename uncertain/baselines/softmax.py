@@ -1,0 +1,63 @@
+"""The softmax of a network: what every other method has to beat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Categorical
+
+from uncertain import checks
+from uncertain.fit import Batch
+
+
+class Softmax(nn.Module):
+    r"""A network's logits read as a categorical distribution.
+
+    .. math:: p(y = c \mid x) = \exp z_c / \sum_j \exp z_j, \qquad z = \mathrm{network}(x)
+
+    Args:
+        network: From inputs to logits (N, C).
+
+    Example:
+        >>> predictor = Softmax(nn.Linear(3, 4))
+        >>> predictor(torch.zeros(5, 3)).batch_shape
+        torch.Size([5])
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Any) -> Categorical:
+        """Return the predictive distribution of each row.
+
+        Raises:
+            TypeError: Where the network returns no floating tensor.
+            ValueError: Where its logits do not have shape (N, C).
+        """
+        return Categorical(logits=logits_of(self.network(x)))
+
+    def objective(self, batch: Batch) -> Float[Tensor, ""]:
+        """Return the weighted mean cross-entropy of a batch, in nats."""
+        return batch.mean(
+            F.cross_entropy(logits_of(self.network(batch.x)), batch.y, reduction="none")
+        )
+
+
+def logits_of(output: Any) -> Float[Tensor, "N C"]:
+    """Return a network's output as logits of float32 or wider.
+
+    Raises:
+        TypeError: Where it is no floating tensor.
+        ValueError: Where it does not have shape (N, C).
+    """
+    if not isinstance(output, Tensor) or not output.is_floating_point():
+        what = output.dtype if isinstance(output, Tensor) else type(output).__name__
+        raise TypeError(f"`network` should return floating logits (N, C), got {what}.")
+    checks.check_shape("network(x)", output, ("N", "C"), hint="one logit a class")
+    # Half precision would leave three digits of the probabilities.
+    return output.to(torch.promote_types(output.dtype, torch.float32))
