@@ -48,6 +48,7 @@ from uncertain.intervals.estimate import (
 )
 from uncertain.intervals.means import (
     check_weights,
+    design_effect,
     effective_rows,
     group_ids,
     mean,
@@ -80,6 +81,7 @@ __all__ = [
     "crossed_difference",
     "delong",
     "delong_difference",
+    "design_effect",
     "effective_rows",
     "gamma_weights",
     "group_ids",

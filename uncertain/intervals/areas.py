@@ -76,7 +76,7 @@ class AreaVariance(NamedTuple):
 def placements(
     scores: ArrayLike, positive: ArrayLike, *, weights: ArrayLike | None = None
 ) -> Placements:
-    """Return the area under the ROC curve and every row's placement, from one sort a class.
+    """Return the area under the ROC curve and every row's placement, from one sort.
 
     Args:
         scores: (N,) finite, larger = more likely positive.
@@ -91,19 +91,27 @@ def placements(
         >>> found.area, found.positive          # a tie counts half
         (0.875, array([0.75, 1.  ]))
     """
-    x, is_positive, w = _checked(scores, positive, weights)
+    x, is_positive, w = checked_scores(scores, positive, weights)
     check_two_classes(is_positive, w)
-    above, below = x[is_positive], x[~is_positive]
-    wp, wn = (None, None) if weights is None else (w[is_positive], w[~is_positive])
-    v_positive = _share_below(above, below, wn)
-    v_negative = 1 - _share_below(below, above, wp)
-    if wp is None:
-        # Twice each placement is a whole number of negatives: their sum is exact in any order.
-        twice = np.rint(v_positive * (2 * len(below))).astype(np.int64)
-        area = int(twice.sum()) / (2 * len(above) * len(below))
-    else:
-        area = min(1.0, float(np.dot(wp, v_positive) / wp.sum()))
-    return Placements(area, v_positive, v_negative)
+    # In canonical order sums of weights have the same bits whatever the order of the rows.
+    order = np.argsort(x) if weights is None else np.lexsort((w, is_positive, x))
+    ordered = x[order]
+    first = np.concatenate(([True], ordered[1:] != ordered[:-1]))
+    up = is_positive[order] if weights is None else is_positive[order] * w[order]
+    down = ~is_positive[order] if weights is None else ~is_positive[order] * w[order]
+    below_down, tied_down, total_down = _below(down, first)
+    below_up, tied_up, total_up = _below(up, first)
+    tie = np.cumsum(first) - 1
+    twice = (2 * below_down + tied_down)[tie]
+    share = np.empty(len(x))
+    share[order] = np.where(
+        is_positive[order],
+        twice / (2 * total_down),
+        1 - (2 * below_up + tied_up)[tie] / (2 * total_up),
+    )
+    # Unweighted, every term is a whole number and the sum is exact.
+    area = min(1.0, float(np.dot(twice, up) / (2 * total_down * total_up)))
+    return Placements(area, share[is_positive], share[~is_positive])
 
 
 def area_variance(
@@ -182,7 +190,7 @@ def delong(
         (1.0, 1.0, True)
     """
     check_level(level)
-    x, is_positive, w = _checked(scores, positive, weights)
+    x, is_positive, w = checked_scores(scores, positive, weights)
     n_groups = None if groups is None else int(group_ids(groups).max(initial=-1)) + 1
     reason = one_class(is_positive, w)
     if reason:
@@ -224,8 +232,8 @@ def delong_difference(
         (True, True)
     """
     check_level(level)
-    a, is_positive, w = _checked(first, positive, weights)
-    b, _, _ = _checked(second, positive, weights)
+    a, is_positive, w = checked_scores(first, positive, weights)
+    b, _, _ = checked_scores(second, positive, weights)
     check_same_length(first=a, second=b)
     n_groups = None if groups is None else int(group_ids(groups).max(initial=-1)) + 1
     reason = one_class(is_positive, w)
@@ -320,9 +328,15 @@ def check_two_classes(positive: NDArray[np.bool_], weights: NDArray[np.float64])
         raise ValueError(f"`positive` should hold both classes, got {reason}.")
 
 
-def _checked(
+def checked_scores(
     scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None
 ) -> tuple[NDArray[np.floating], NDArray[np.bool_], NDArray[np.float64]]:
+    """Return scores, booleans and weights as arrays, checked for NaN, lengths and signs.
+
+    Example:
+        >>> checked_scores([1, 2], [0, 1], None)[1]
+        array([False,  True])
+    """
     x = np.asarray(scores)
     x = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
     check_shape("scores", x, ("N",))
@@ -348,26 +362,14 @@ def check_no_nan(name: str, values: NDArray[np.floating]) -> None:
         )
 
 
-def _share_below(
-    of: NDArray[np.floating], among: NDArray[np.floating], weights: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
-    """Share of ``among`` below each of ``of``, ties half."""
-    if weights is None:
-        among = np.sort(among)
-    else:
-        order = np.argsort(among, kind="stable")
-        among, cumulative = among[order], np.concatenate(([0.0], np.cumsum(weights[order])))
-    # Sorted queries walk the array once instead of missing the cache a million times.
-    order = np.argsort(of)
-    queries = of[order]
-    left = np.searchsorted(among, queries, side="left")
-    right = np.searchsorted(among, queries, side="right")
-    out = np.empty(len(of))
-    if weights is None:
-        out[order] = (left + right) / (2 * len(among))
-    else:
-        out[order] = (cumulative[left] + cumulative[right]) / (2 * cumulative[-1])
-    return out
+def _below(
+    mass: NDArray[np.generic], first: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Mass below each tie group, in it, and in all: exact for counts (below 2^53)."""
+    total = np.cumsum(mass, dtype=np.float64)
+    through = total[np.append(np.flatnonzero(first)[1:] - 1, len(total) - 1)]
+    below = np.concatenate(([0.0], through[:-1]))
+    return below, through - below, float(total[-1])
 
 
 def _by_group(

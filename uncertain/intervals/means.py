@@ -44,6 +44,10 @@ from uncertain.intervals.estimate import (
     undefined,
 )
 
+_PRIOR_DF = 6.0
+"""Degrees of freedom that complete agreement within groups counts for beside the design effect that
+was seen. Chosen by simulation (accuracy .5 to .99, groups of 5 and 10, correlation 0 to 1)."""
+
 
 def wilson(
     successes: float,
@@ -53,7 +57,12 @@ def wilson(
     design_effect: float = 1.0,
     df: float = math.inf,
 ) -> Estimate:
-    """Return a proportion with Wilson's score interval.
+    r"""Return a proportion with Wilson's score interval, corrected next to 0 and 1.
+
+    With one to three successes (or failures) Wilson's interval is a little short on that side: at an
+    accuracy of .99 and 100 rows it covers 92 %. There the end is Brown, Cai and DasGupta's Poisson
+    bound, the :math:`\lambda / n` with :math:`P(\mathrm{Poisson}(\lambda) \ge x) = 1 - \text{level}`.
+    Everywhere else the interval is Wilson's own, which :func:`wilson_bounds` returns.
 
     Args:
         successes: Count (or weight) of successes, from 0 to ``n``.
@@ -72,6 +81,8 @@ def wilson(
 
     References:
         Wilson, Probable inference, the law of succession, and statistical inference, JASA (1927).
+        Brown, Cai and DasGupta, Interval estimation for a binomial proportion, Statistical Science
+        (2001), section 4.1.1.
 
     Example:
         >>> e = wilson(90, 100)
@@ -84,7 +95,7 @@ def wilson(
     check_range("design_effect", design_effect, 0, open_low=True)
     if n == 0:
         return undefined("no rows", level=level)
-    low, high = wilson_bounds(successes / n, n / design_effect, level=level, df=df)
+    low, high = _corrected_bounds(successes / n, n / design_effect, level, df)
     return Estimate(successes / n, low, high, round(n), level)
 
 
@@ -104,6 +115,32 @@ def wilson_bounds(
     low = 0.0 if p == 0 else max(0.0, centre - half)
     high = 1.0 if p == 1 else min(1.0, centre + half)
     return low, high
+
+
+def _corrected_bounds(p: float, n: float, level: float, df: float) -> tuple[float, float]:
+    low, high = wilson_bounds(p, n, level=level, df=df)
+    few = (3.0 if n > 50 else 2.0) + 1e-9
+    if 0 < p * n <= few:
+        low = min(low, _poisson_bound(p * n, 1 - level) / n)
+    if 0 < (1 - p) * n <= few:
+        high = max(high, 1 - _poisson_bound((1 - p) * n, 1 - level) / n)
+    return low, high
+
+
+def _poisson_bound(x: float, alpha: float) -> float:
+    """Return the mean at which x or more events have probability ``alpha``; x may be fractional."""
+    low, high = 0.0, x
+    for _ in range(60):
+        middle = (low + high) / 2
+        # The incomplete gamma function's power series, quick for the small means we need.
+        term = total = math.exp(x * math.log(middle) - middle - math.lgamma(x + 1))
+        k = 0
+        while term > 1e-17 * total:
+            k += 1
+            term *= middle / (x + k)
+            total += term
+        low, high = (middle, high) if total < alpha else (low, middle)
+    return (low + high) / 2
 
 
 def mean_t(
@@ -200,9 +237,10 @@ def proportion(
     """Return a proportion of rows with Wilson's interval at the rows' effective number.
 
     Without weights and groups this is :func:`wilson`. With them the design effect is the
-    cluster-robust variance over the binomial one (Korn and Graubard), never below the value that
-    would credit the data with more rows than it has, with the t quantile at the cluster degrees of
-    freedom. Where all rows agree no variance can be seen, and each group counts as one row.
+    cluster-robust variance over the binomial one, with the t quantile at its degrees of freedom.
+    It is a poor estimate where few groups hold an error (a plain interval then covers 78 to 93 %),
+    so it is drawn towards the effect of groups that agree completely by how little is known of it;
+    where all rows agree each group counts as one row.
 
     Args:
         hits: Row outcomes, (N,): booleans, or numbers in [0, 1].
@@ -228,27 +266,56 @@ def proportion(
     if len(sizes) < 2:
         reason = "one group has no spread" if groups is not None else "one row has no spread"
         return undefined(reason, value=p, n=len(x), level=level, n_groups=n_groups)
-    n, df = effective_rows(p, totals, sizes, len(x))
-    low, high = wilson_bounds(p, n, level=level, df=df)
+    effect, df = design_effect(p, totals, sizes, len(x))
+    low, high = _corrected_bounds(p, len(x) / effect, level, df)
     return Estimate(p, low, high, len(x), level, n_groups)
 
 
-def effective_rows(
+def design_effect(
     p: float, totals: NDArray[np.float64], sizes: NDArray[np.float64], rows: int
 ) -> tuple[float, float]:
-    """Return how many independent rows a clustered proportion is worth, and the df of that.
+    """Return the variance of a clustered proportion over that of independent rows, and its df.
 
     Args:
         p: The proportion.
         totals: Weighted successes of each group, (G,).
         sizes: Weight of each group, (G,).
-        rows: Number of rows, which the answer never exceeds.
+        rows: Number of rows; the effect is at least 1.
+
+    Example:
+        >>> effect, _ = design_effect(0.5, np.array([5.0, 0.0] * 50), np.full(100, 5.0), 500)
+        >>> round(effect, 1)                      # groups of five equal rows
+        5.0
     """
+    complete = rows * float(np.dot(sizes, sizes)) / float(sizes.sum()) ** 2
+    if p in (0.0, 1.0):
+        return max(1.0, complete), math.inf
     _, variance, df = ratio_variance(totals, sizes)
-    independent = float(sizes.sum() ** 2 / np.dot(sizes, sizes))
-    if variance <= 0 or p in (0.0, 1.0):
-        return independent, math.inf
-    return min(float(rows), p * (1 - p) / variance), df
+    seen = variance * (rows - 1) / (p * (1 - p))
+    squares = (totals - p * sizes) ** 2
+    total = float(squares.sum())
+    noise = float(np.dot(squares, squares)) - total * total / len(squares)
+    known = min(2 * total * total / noise, 1e9) if noise > 0 else 1e9
+    effect = (known * seen + _PRIOR_DF * max(seen, complete)) / (known + _PRIOR_DF)
+    return max(1.0, effect), min(df, known + _PRIOR_DF)
+
+
+def effective_rows(weights: ArrayLike, *, groups: ArrayLike | None = None) -> float:
+    r"""Return Kish's number of independent rows, :math:`(\sum w)^2 / \sum w^2`, groups as one row.
+
+    Args:
+        weights: Non-negative row weights, (N,).
+        groups: Resampling unit of each row, (N,); its weights are added first.
+
+    Example:
+        >>> effective_rows([1.0, 1.0, 2.0]), effective_rows([1.0, 1.0, 2.0], groups=[0, 0, 1])
+        (2.6666666666666665, 2.0)
+    """
+    sizes = np.asarray(weights, dtype=np.float64)
+    if groups is not None:
+        sizes = np.bincount(group_ids(groups), sizes).astype(np.float64)
+    squares = float(np.dot(sizes, sizes))
+    return float(sizes.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 def ratio_sums(
