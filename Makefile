@@ -4,12 +4,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= uncertain-demo
-# Processes for the tests; more for `make bench`: BENCH="--quick".
+# Processes that run the tests; BENCH="--quick" makes the benchmarks small.
 JOBS ?= 2
 BENCH ?=
 
 bin := $(VENV)/bin
-pip := $(bin)/python -m pip --disable-pip-version-check install --quiet
+pip := $(bin)/python -m pip --disable-pip-version-check install -qq
 facts := setup.cfg constraints.txt
 scripts := $(filter-out benchmarks/harness.py,$(wildcard benchmarks/*.py))
 
@@ -26,7 +26,7 @@ demo: $(VENV)/.ready-demo  ## Train, shift and judge four models on real data; w
 
 test: $(VENV)/.ready-dev  ## Everything that has to hold: style, types, documentation, tests
 	@$(MAKE) --no-print-directory lint docs
-	$(bin)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(bin)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.ready-dev  ## Check style and types
 	$(bin)/ruff check .
@@ -54,12 +54,14 @@ clean:  ## Remove what the targets made, the virtual environment excepted
 # torch first, so that its pin decides even where another package would settle for less.
 # A stamp for each set-up: made again only when what has to be installed changes.
 $(VENV)/.ready-dev: $(facts)
+	@echo "Setting up $(VENV): a few minutes, once."
 	@$(MAKE) --no-print-directory $(VENV)/bin/python
 	$(pip) -c constraints.txt torch
 	$(pip) -c constraints.txt -e '.[benchmark,docs,dev]'
 	@touch $(VENV)/.ready-demo $@
 
 $(VENV)/.ready-demo: $(facts)
+	@echo "Setting up $(VENV): a minute or two, once."
 	@$(MAKE) --no-print-directory $(VENV)/bin/python
 	$(pip) -c constraints.txt torch
 	$(pip) -c constraints.txt -e '.[benchmark]'
