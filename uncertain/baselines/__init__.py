@@ -17,6 +17,7 @@ from uncertain.baselines.networks import (
     resnet,
 )
 from uncertain.baselines.softmax import Softmax
+from uncertain.baselines.trees import gradient_boosted_trees, random_forest
 
 __all__ = [
     "MLP",
@@ -29,6 +30,8 @@ __all__ = [
     "Softmax",
     "convolutional",
     "cost",
+    "gradient_boosted_trees",
     "mlp",
+    "random_forest",
     "resnet",
 ]

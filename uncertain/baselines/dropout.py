@@ -84,8 +84,8 @@ class MonteCarloDropout(nn.Module):
             RuntimeError: Where no dropout layer took part, so that the members would be the same.
         """
         start, rest = 0, [self.network]
-        if _is_chain(self.network):
-            rest = list(self.network.children())
+        if isinstance(self.network, nn.Sequential) and _is_chain(self.network):
+            rest = list(self.network)
             start = next(i for i, m in enumerate(rest) if any(map(_drops, m.modules())))
         for module in rest[:start]:
             x = module(x)
@@ -158,8 +158,8 @@ def _drops(module: nn.Module) -> bool:
     return isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
 
 
-def _is_chain(network: nn.Module) -> bool:
-    """Whether the network is its children one after the other, and nothing else."""
+def _is_chain(network: nn.Sequential) -> bool:
+    """Whether a call is its children one after the other, and nothing else."""
     plain = type(network).forward is nn.Sequential.forward
     return plain and not (network._forward_hooks or network._forward_pre_hooks)
 
