@@ -32,8 +32,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from uncertain.checks import check_range, check_same_length
 from uncertain.evaluation import ranking_bootstrap
-from uncertain.intervals import Estimate, check_level, delong, group_ids, undefined
-from uncertain.intervals.areas import checked_scores, one_class
+from uncertain.intervals import (
+    Estimate,
+    area_bounds,
+    area_variance,
+    check_level,
+    group_ids,
+    placements,
+    undefined,
+)
+from uncertain.intervals.areas import PRIOR_DF, checked_scores, one_class
 
 
 @dataclass(frozen=True)
@@ -316,9 +324,8 @@ def canonical_rows(
     """
     labels = None if groups is None else np.asarray(groups)
     if weights is None and labels is None:
-        # Two plain sorts are several times faster than one argsort with gathers; equal scores of
-        # different classes keep a fixed order because the negatives come first.
-        order = np.argsort(scores, kind="stable")
+        # Counts are exact, so the order inside a tie cannot matter: the quick sort will do.
+        order = np.argsort(scores)
         return scores[order], positive[order], None, None
     keys: list[NDArray[np.generic]] = [positive, scores]
     if weights is not None:
@@ -357,17 +364,18 @@ def _estimates(
     n = len(scores)
     n_groups = None if groups is None else len(np.unique(groups))
     reason = one_class(positive, np.ones(n) if weights is None else weights)
-    auroc = delong(scores, positive, weights=weights, groups=groups, level=level)
-    undecided = {
-        name: undefined(reason, n=n, level=level, n_groups=n_groups)
-        for name in values
-        if name != "aurc"
-    }
     if reason:
+        names = ["auroc", *values]
+        undecided = {name: undefined(reason, n=n, level=level, n_groups=n_groups) for name in names}
         aurc = ranking_bootstrap.one_class_risk(
             values["aurc"], positive, weights, groups, level=level
         )
-        return {"auroc": auroc, **undecided, "aurc": aurc}
+        return {**undecided, "aurc": aurc}
+    spread = area_variance(
+        placements(scores, positive, weights=weights), positive, weights=weights, groups=groups
+    )
+    area = area_under_roc(curve)
+    auroc = Estimate(area, *area_bounds(area, spread, level=level), n, level, n_groups)
     intervals = ranking_bootstrap.estimates(
         values,
         scores,
@@ -378,6 +386,7 @@ def _estimates(
         seed=seed,
         replicates=replicates,
         tpr=tpr,
+        df=spread.df + PRIOR_DF,
     )
     return {"auroc": auroc, **intervals}
 

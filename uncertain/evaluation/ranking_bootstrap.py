@@ -44,6 +44,7 @@ def estimates(
     seed: int,
     replicates: int,
     tpr: float,
+    df: float,
 ) -> dict[str, Estimate]:
     """Return each figure in ``values`` with its bootstrap interval.
 
@@ -57,6 +58,7 @@ def estimates(
         seed: Of the draws.
         replicates: B.
         tpr: True positive rate of the false positive rates.
+        df: How well a variance is known from these rows (that of the AUROC is).
     """
     bins, exact = score_bins(scores, positive, weights)
     n_bins = int(bins[-1]) + 1
@@ -83,6 +85,7 @@ def estimates(
             n_groups=n_groups,
             centre=float(centre[name][0]),
             bounds=(0.0, 1.0),
+            df=df,
         )
         out[name] = _with_floor(name, estimate, *sizes)
     return out

@@ -36,7 +36,7 @@ from uncertain.checks import check_finite, check_range, check_same_length, check
 from uncertain.intervals.estimate import Estimate, check_level, t_quantile, undefined
 from uncertain.intervals.means import check_weights, group_ids, t_estimate
 
-_PRIOR_DF = 10.0
+PRIOR_DF = 10.0
 """Degrees of freedom that the Hanley-McNeil variance counts for beside DeLong's. Chosen by
 simulation (normal, exponential and contaminated scores; n = 100 to 2,000; one class from 5 %)."""
 
@@ -264,8 +264,8 @@ def area_bounds(area: float, spread: AreaVariance, *, level: float = 0.95) -> tu
     ratio = 1.0
     if area < 1:
         own = spread.variance / hanley_mcneil(area, m, n)
-        ratio = (spread.df * own + _PRIOR_DF * max(own, 1.0)) / (spread.df + _PRIOR_DF)
-    t = t_quantile((1 + level) / 2, spread.df + _PRIOR_DF) if area < 1 else None
+        ratio = (spread.df * own + PRIOR_DF * max(own, 1.0)) / (spread.df + PRIOR_DF)
+    t = t_quantile((1 + level) / 2, spread.df + PRIOR_DF) if area < 1 else None
     t2 = (t if t is not None else t_quantile((1 + level) / 2, math.inf)) ** 2 * ratio
 
     def beyond(theta: float) -> bool:

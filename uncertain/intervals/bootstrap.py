@@ -27,8 +27,8 @@ from uncertain.checks import check_range, check_same_length, check_shape
 from uncertain.intervals.estimate import (
     Estimate,
     check_level,
-    normal_quantile,
-    normal_two_sided,
+    t_quantile,
+    t_two_sided,
     undefined,
 )
 from uncertain.intervals.means import group_ids
@@ -160,6 +160,7 @@ def bootstrap_estimate(
     centre: float | None = None,
     bounds: tuple[float, float] = (-math.inf, math.inf),
     null: float | None = None,
+    df: float = math.inf,
 ) -> Estimate:
     r"""Return ``value`` with an interval from bootstrap replicates.
 
@@ -177,7 +178,8 @@ def bootstrap_estimate(
         centre: What the replicates scatter about, where cells are coarser than rows: the statistic
             on the cells. Default: ``value``.
         bounds: Lowest and highest possible value.
-        null: Value to test against; a two-sided normal p-value is added.
+        null: Value to test against; a two-sided p-value is added.
+        df: Degrees of freedom of the replicates' spread, where it is known to rest on few rows.
 
     Example:
         >>> draws = np.random.default_rng(0).normal(0.5, 0.01, 2000)
@@ -195,8 +197,8 @@ def bootstrap_estimate(
     factor = math.sqrt((units + 1) / max(1, units - 1))
     middle = value if centre is None else centre
     error = math.sqrt(float(np.mean((draws - draws.mean()) ** 2))) * factor
-    z = normal_quantile((1 + level) / 2)
-    p_value = None if null is None else _two_sided(value - null, error)
+    z = t_quantile((1 + level) / 2, df)
+    p_value = None if null is None else _two_sided(value - null, error, df)
     low, high = bounds
     if error == 0 or not (math.isfinite(low) and math.isfinite(high)):
         ends = (max(low, value - z * error), min(high, value + z * error))
@@ -205,10 +207,10 @@ def bootstrap_estimate(
     return Estimate(value, ends[0], ends[1], n, level, n_groups, p_value)
 
 
-def _two_sided(distance: float, error: float) -> float:
+def _two_sided(distance: float, error: float, df: float) -> float:
     if error == 0:
         return 1.0 if distance == 0 else 0.0
-    return normal_two_sided(distance / error)
+    return t_two_sided(distance / error, df)
 
 
 def _on_logit(
