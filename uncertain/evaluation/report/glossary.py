@@ -1,0 +1,234 @@
+"""What every metric is: its convention, which other libraries differ in, and its known bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["higher", "lower", "zero", "nominal", "context"]
+ARROWS: dict[Better, tuple[str, str]] = {
+    "higher": ("↑", "higher is better"),
+    "lower": ("↓", "lower is better"),
+    "zero": ("→ 0", "nearest to zero is best"),
+    "nominal": ("→ level", "nearest to its nominal level is best"),
+    "context": ("", ""),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One metric in words.
+
+    Attributes:
+        label: Short name, for a column.
+        better: Which way is better.
+        meaning: What it is.
+        convention: Which of the usual definitions, and how its interval is made.
+        caution: Its known bias, or how it misleads.
+    """
+
+    label: str
+    better: Better
+    meaning: str
+    convention: str
+    caution: str
+
+
+GLOSSARY: dict[str, Entry] = {
+    "accuracy": Entry(
+        "Accuracy",
+        "higher",
+        "Share of rows whose most probable class is the label.",
+        "Wilson interval; with groups, the interval of a ratio over groups.",
+        "Says nothing of how sure the model was.",
+    ),
+    "nll": Entry(
+        "NLL",
+        "lower",
+        "Mean negative log-likelihood of the targets, −log p(y), in nats.",
+        "Never clamped: a target of probability zero makes it infinite. For densities it depends on "
+        "the target's unit. Student's t interval over rows or groups.",
+        "A few confident mistakes can dominate it.",
+    ),
+    "brier": Entry(
+        "Brier",
+        "lower",
+        "Mean squared distance between the probabilities and the label's one-hot vector.",
+        "Summed over classes, from 0 to 2; halved or averaged over classes elsewhere.",
+        "Mixes calibration with accuracy.",
+    ),
+    "ece": Entry(
+        "ECE, plug-in",
+        "lower",
+        "Expected calibration error: mean gap between confidence and accuracy over bins.",
+        "The variant names the bins, the norm and whether top labels or all classes are meant.",
+        "Biased upwards: a perfectly calibrated model does not get 0 but its null level, which is "
+        "shown beside it. No percentile bootstrap of it covers the truth, so it has no interval.",
+    ),
+    "ece_null": Entry(
+        "ECE if calibrated",
+        "context",
+        "What the plug-in ECE would be if labels were drawn from the stated probabilities.",
+        "Mean and 95 % point under y ~ p, with the same bins and rows.",
+        "An ECE below the 95 % point is no evidence of miscalibration.",
+    ),
+    "ece_debiased": Entry(
+        "ECE, debiased",
+        "lower",
+        "Calibration error with the bias of finite bins taken out.",
+        "The interval belongs to this estimate and respects zero.",
+        "Still blind to gaps that cancel within a bin.",
+    ),
+    "rms_calibration_error_debiased": Entry(
+        "RMS calibration",
+        "lower",
+        "Root of the mean squared gap between confidence and accuracy, debiased.",
+        "The squared gap less acc(1 − acc)/(n − 1) a bin (Bröcker 2012; Kumar et al. 2019); a "
+        "negative sum counts as 0.",
+        "Blind to gaps within a bin.",
+    ),
+    "crps": Entry(
+        "CRPS",
+        "lower",
+        "Continuous ranked probability score, in the target's unit; absolute error if certain.",
+        "Closed form where there is one; the ecdf form for predictions that are samples.",
+        "Comparable between models on the same rows, not between data sets.",
+    ),
+    "rmse": Entry(
+        "RMSE",
+        "lower",
+        "Root mean squared error of the predictive mean, in the target's unit.",
+        "Interval of the mean square, through the root.",
+        "Outliers dominate it, and it ignores the spread.",
+    ),
+    "mae": Entry(
+        "MAE",
+        "lower",
+        "Mean absolute error of the predictive median, in the target's unit.",
+        "Student's t interval over rows or groups.",
+        "Ignores the spread.",
+    ),
+    "coverage": Entry(
+        "Coverage",
+        "nominal",
+        "Share of targets inside the central predictive interval of the level in the variant.",
+        "Wilson interval.",
+        "Right on average does not mean right for every row.",
+    ),
+    "interval_score": Entry(
+        "Interval score",
+        "lower",
+        "Width of the central interval plus 2/α times the distance of targets outside it.",
+        "Winkler's score at the level in the variant, in the target's unit (Gneiting and Raftery "
+        "2007).",
+        "One level only; CRPS looks at all of them.",
+    ),
+    "sharpness": Entry(
+        "Sharpness",
+        "context",
+        "How wide the predictions are: mean predictive spread, in the target's unit.",
+        "Looks at no target.",
+        "Small is good only where coverage holds.",
+    ),
+    "pit_ks": Entry(
+        "PIT distance",
+        "lower",
+        "Largest distance between the PIT values' distribution and the uniform one.",
+        "PIT is the predictive cdf at the target; randomised for discrete predictions.",
+        "Above zero even for perfect predictions, by about 0.9/√n.",
+    ),
+    "auroc": Entry(
+        "AUROC",
+        "higher",
+        "Chance that a positive row gets a higher uncertainty score than a negative one.",
+        "Ties count half; scores are not transformed. Logit-DeLong interval, one-sided at exactly 1. "
+        "For errors the mistakes are positive, for strange inputs the out-of-distribution rows.",
+        "Independent of class balance, so a high value can still mean many false alarms.",
+    ),
+    "aupr_ood_positive": Entry(
+        "AUPR, OOD positive",
+        "higher",
+        "Average precision in finding out-of-distribution rows.",
+        "Step-wise average precision, no interpolation; bootstrap interval.",
+        "Depends on the ratio of the two sets' sizes.",
+    ),
+    "aupr_id_positive": Entry(
+        "AUPR, ID positive",
+        "higher",
+        "Average precision in finding in-distribution rows.",
+        "Step-wise average precision with the score reversed; bootstrap interval.",
+        "Depends on the ratio of the two sets' sizes.",
+    ),
+    "fpr95_ood_positive": Entry(
+        "FPR at 95 % TPR",
+        "lower",
+        "Share of in-distribution rows flagged when 95 % of the strange ones are.",
+        "Out-of-distribution is positive; a group of ties is finished before it is read.",
+        "With the in-distribution rows as positive the same scores give another number.",
+    ),
+    "aupr_error_positive": Entry(
+        "AUPR, error positive",
+        "higher",
+        "Average precision in finding the model's mistakes.",
+        "Step-wise average precision; bootstrap interval.",
+        "Depends on the error rate: an accurate model looks worse.",
+    ),
+    "aupr_correct_positive": Entry(
+        "AUPR, correct positive",
+        "higher",
+        "Average precision in finding the rows the model gets right.",
+        "Step-wise average precision; bootstrap interval.",
+        "Near 1 for any accurate model.",
+    ),
+    "fpr95_error_positive": Entry(
+        "FPR at 95 % TPR, errors",
+        "lower",
+        "Share of correct rows flagged when 95 % of the mistakes are.",
+        "Mistakes are positive; a group of ties is finished before it is read.",
+        "Rests on the few hardest mistakes.",
+    ),
+    "aurc": Entry(
+        "AURC",
+        "lower",
+        "Mean error rate when the most certain rows are kept, over all coverages.",
+        "Mean of risks with ties averaged, not a trapezoid over one ordering.",
+        "Falls with the error rate too, not only with better ranking.",
+    ),
+    "train_seconds": Entry(
+        "Training, CPU s",
+        "lower",
+        "CPU seconds one training took.",
+        "Process time on the machine named below.",
+        "Compare only figures of the same machine.",
+    ),
+    "parameters": Entry(
+        "Parameters", "context", "How many numbers the model learns.", "All members together.", ""
+    ),
+    "forward_passes": Entry(
+        "Passes a row", "context", "Network passes one prediction takes.", "", ""
+    ),
+}
+COSTS = ("train_seconds", "predict_seconds", "parameters", "forward_passes")
+"""Metrics that are costs, shown beside quality rather than in it."""
+
+TERMS = {
+    "Interval": "The range that would contain the true figure in the stated share of repetitions. "
+    "Over items: other test rows; over trainings: other seeds; both: either.",
+    "Rank group": "Sources that share a letter are not told apart by the data; A is best.",
+    "Null": "The level a figure would have if nothing were wrong.",
+    "Holm": "Correction of p-values for the number of comparisons made.",
+    "Groups": "Rows that belong together (one patient, one image) count as one when intervals are "
+    "made.",
+    "Control": "A score that looks at no model. Where one tells the two sets apart, the pair is "
+    "trivial and supports no claim about models.",
+}
+
+
+def entry(metric: str) -> Entry:
+    """Return a metric's entry; an unknown one is shown under its own name.
+
+    Example:
+        >>> entry("auroc").label, entry("my_metric").label
+        ('AUROC', 'my metric')
+    """
+    return GLOSSARY.get(metric) or Entry(metric.replace("_", " "), "context", "", "", "")

@@ -1,0 +1,295 @@
+"""The answers on top of a report, each in one sentence with the figures that it rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from uncertain.evaluation.formatting import count, figure, interval, p_text
+from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.report import curves
+from uncertain.evaluation.report.html import element, join_names, name, paragraph, text
+from uncertain.evaluation.report.material import Material, defined, is_control, ood_parts
+from uncertain.evaluation.report.tables import row_attributes, undecided, winner
+from uncertain.evaluation.results import Row
+
+MOST_LINES = 4
+
+
+def answers(material: Material) -> str:
+    """Return the block of answers."""
+    blocks = (
+        ("What was judged", judged(material)),
+        ("How far can the probabilities be trusted?", trust(material)),
+        ("Does it notice strange inputs?", notices(material)),
+        ("Which is better?", better(material)),
+    )
+    return element(
+        "div",
+        "".join(
+            element("div", element("h2", question) + answer, {"class": "answer"})
+            for question, answer in blocks
+        ),
+        {"class": "answers"},
+    )
+
+
+def shown(row: Row) -> str:
+    """Return a figure with its interval, carrying its row."""
+    words = f"{figure(row)} {interval(row)}".strip()
+    return element("span", text(words), row_attributes(row))
+
+
+def judged(material: Material) -> str:
+    """Return how many models on how many rows of what."""
+    sources, tasks = material.sources, [task for task in material.tasks if task]
+    tests = [p for p in material.predictions if p.split == "test"]
+    rows = sum({p.task: len(p) for p in tests}.values())
+    if not tests:
+        rows = max((r.n for r in material.results.select(split="test")), default=0)
+    models = "1 model" if len(sources) == 1 else f"{len(sources)} models"
+    first = f"{models} on {count(rows)} test rows"
+    if len(tasks) > 1:
+        first += f" of {len(tasks)} tasks"
+    parts = [join_names(sources) + "."]
+    if tasks:
+        parts.append(f"Data: {join_names(tasks)}.")
+    parts += _inputs_judged(material, tests)
+    return element("strong", first) + paragraph(" ".join(parts), "soft")
+
+
+def _inputs_judged(material: Material, tests: Sequence[Predictions]) -> list[str]:
+    parts = []
+    classes = sorted({p.classes for p in tests if p.classes})
+    if classes:
+        parts.append(f"{' or '.join(map(str, classes))} classes.")
+    trainings = max((material.trainings(p.task, p.split, p.source) for p in tests), default=1)
+    if trainings > 1:
+        parts.append(f"{trainings} trainings of each.")
+    splits = {row.split for row in material.results.rows}
+    strange = sorted({s.partition(":")[2] for s in splits if s.startswith("ood:")})
+    shifts = sorted({s.split(":")[1] for s in splits if s.startswith("shift:")})
+    if strange:
+        parts.append(f"Strange inputs: {join_names(strange)}.")
+    if shifts:
+        parts.append(f"Shifts: {join_names(shifts)}.")
+    if any(p.groups is not None for p in tests):
+        parts.append("Intervals count groups of rows, not rows.")
+    return parts
+
+
+def trust(material: Material) -> str:
+    """Return confidence against accuracy, or coverage against its level."""
+    lines = [
+        line
+        for task in material.tasks
+        for line in (_trust_classes(material, task), _trust_values(material, task))
+        if line
+    ]
+    if not lines:
+        return element("strong", "Not measured") + paragraph(
+            "No labelled test rows were given.", "soft"
+        )
+    return "".join(lines[:MOST_LINES])
+
+
+def _trust_classes(material: Material, task: str) -> str:
+    cases = [p for p in material.labelled(task) if p.is_classification]
+    if not cases:
+        return ""
+    said = {p.source: curves.top_label(p, material.probabilities(p)) for p in cases}
+    gaps = {source: data.confidence - data.accuracy for source, data in said.items()}
+    ranked = sorted(gaps, key=lambda source: abs(gaps[source]))
+    chosen = ranked if len(ranked) <= 2 else [ranked[0], ranked[-1]]
+    parts = []
+    for source in chosen:
+        data = said[source]
+        sentence = (
+            f"{name(source)} says {100 * data.confidence:.1f} % and is right "
+            f"{100 * data.accuracy:.1f} % of the time."
+        )
+        where = f"On {name(task)}: " if task and len(material.tasks) > 1 else ""
+        parts.append(element("strong", where + sentence))
+        parts.append(paragraph(_calibration_words(material, task, source, gaps[source]), "soft"))
+    if len(ranked) > 2:
+        parts.append(paragraph(f"Best and worst of {len(ranked)} models are named.", "soft"))
+    return "".join(parts)
+
+
+def _calibration_words(material: Material, task: str, source: str, gap: float) -> str:
+    row = material.row(task, "test", "ece_debiased", source)
+    plug_in = material.row(task, "test", "ece", source)
+    null = material.row(task, "test", "ece_null", source, kind="null")
+    words = []
+    if row is not None and math.isfinite(row.value):
+        calibrated = row.has_interval and row.low <= 0
+        verdict = (
+            "No evidence of miscalibration"
+            if calibrated
+            else ("Over-confident" if gap > 0 else "Under-confident")
+        )
+        words.append(f"{verdict}: debiased calibration error {shown(row)}.")
+    if plug_in is not None and null is not None:
+        words.append(
+            f"Plug-in ECE {shown(plug_in)}, where a calibrated model would show "
+            f"{element('span', text(figure(null)), row_attributes(null))}."
+        )
+    return " ".join(words)
+
+
+def _trust_values(material: Material, task: str) -> str:
+    rows = [
+        row
+        for source in material.sources_of(task)
+        if (row := material.row(task, "test", "coverage", source)) is not None and defined(row)
+    ]
+    if not rows:
+        return ""
+    parts = []
+    for row in rows if len(rows) <= 2 else rows[:2]:
+        level = _level(row.variant)
+        stated = f"{100 * level:g} %" if level else "stated"
+        verdict = ""
+        if level and row.has_interval:
+            verdict = (
+                "Too narrow: " if row.high < level
+                else "Too wide: " if row.low > level
+                else "As stated: "
+            )  # fmt: skip
+        where = f"On {name(task)}: " if task and len(material.tasks) > 1 else ""
+        parts.append(
+            element(
+                "strong",
+                f"{where}{stated} intervals of {name(row.source)} hold {100 * row.value:.1f} % of targets.",
+            )
+        )
+        parts.append(paragraph(f"{verdict}coverage {shown(row)}.", "soft"))
+    return "".join(parts)
+
+
+def _level(variant: str) -> float | None:
+    try:
+        value = float(variant.rpartition(":")[2].rstrip("%"))
+    except ValueError:
+        return None
+    return value if 0 < value < 1 else value / 100 if 1 < value < 100 else None
+
+
+def notices(material: Material) -> str:
+    """Return the best detector of each set of strange inputs, or of mistakes where none was given."""
+    pairs = sorted(
+        {
+            (r.task, ood_parts(r)[0])
+            for r in material.results.rows
+            if r.metric == "auroc" and ood_parts(r)[0]
+        }
+    )
+    parts = [_notices_pair(material, task, ood) for task, ood in pairs[:MOST_LINES]]
+    if not parts:
+        parts = [
+            element("strong", "Not tested."),
+            paragraph("No out-of-distribution rows were given.", "soft"),
+        ]
+    return "".join(parts) + _notices_errors(material)
+
+
+def _notices_pair(material: Material, task: str, ood: str) -> str:
+    rows = [
+        r
+        for r in material.results.select(metric="auroc", task=task)
+        if ood_parts(r)[0] == ood and r.kind == "estimate"
+    ]
+    models = [r for r in rows if not is_control(r)]
+    whole = [r for r in models if not r.training] or models
+    if not whole:
+        return ""
+    best = max(whole, key=lambda r: r.value)
+    sentence = (
+        f"{name(ood)}: told apart with probability {text(figure(best))} by {name(best.source)}."
+    )
+    words = f"AUROC {shown(best)} of the score {name(ood_parts(best)[1])}"
+    words += f", the best of {len(whole)} tried." if len(whole) > 1 else "."
+    if is_trivial(rows):
+        control = max((r for r in rows if is_control(r)), key=lambda r: r.value, default=None)
+        without = f" {name(control.source)} reaches {shown(control)}." if control else ""
+        words += f' <span class="tag">trivial</span> A score that looks at no model does it too.{without}'
+    return element("strong", sentence) + paragraph(words, "soft")
+
+
+def is_trivial(rows: Sequence[Row]) -> bool:
+    """Return whether a control tells a pair apart: by the table's word, or above 0.85."""
+    return any(
+        "trivial:" in r.reason or (is_control(r) and max(r.value, 1 - r.value) > 0.85) for r in rows
+    )
+
+
+def _notices_errors(material: Material) -> str:
+    found = [
+        row
+        for task in material.tasks
+        for source in material.sources_of(task)
+        if (row := material.row(task, "test", "auroc", source)) is not None and defined(row)
+    ]
+    if not found:
+        return ""
+    shown_rows = "; ".join(f"{name(r.source)} {shown(r)}" for r in found[:MOST_LINES])
+    return paragraph(f"Mistakes against right answers, AUROC: {shown_rows}.", "soft")
+
+
+def better(material: Material) -> str:
+    """Return what the paired comparisons, or the rank groups, say."""
+    if len(material.sources) < 2:
+        return element("strong", "One model only.") + paragraph(
+            "Give several files of predictions on the same rows to compare them in pairs.", "soft"
+        )
+    parts = []
+    for task in material.tasks:
+        metrics = [m for m in ("accuracy", "nll", "crps") if m in material.metrics(task, "test")]
+        for metric in metrics[:2]:
+            parts.append(_better_by(material, task, metric))
+    kept = [part for part in parts if part][:MOST_LINES]
+    return "".join(kept) or element("strong", "Not compared.") + paragraph(
+        "The models were not judged on the same rows.", "soft"
+    )
+
+
+def _better_by(material: Material, task: str, metric: str) -> str:
+    differences = [
+        r
+        for r in material.results.select(metric=metric, task=task, split="test", kind="difference")
+        if math.isfinite(r.value)
+    ]
+    if not differences:
+        return ""
+    order = {"both": 0, "trainings": 1, "items": 2}
+    widest = min(differences, key=lambda r: order[r.over]).over
+    differences = [r for r in differences if r.over == widest]
+    where = f" on {name(task)}" if task and len(material.tasks) > 1 else ""
+    label = {"accuracy": "accuracy", "nll": "NLL", "crps": "CRPS"}[metric]
+    if len(differences) == 1:
+        return _one_pair(differences[0], label, where)
+    return _groups(material, task, metric, label, where, differences)
+
+
+def _one_pair(row: Row, label: str, where: str) -> str:
+    if undecided(row):
+        sentence = f"Not told apart by {label}{where}."
+    else:
+        sentence = f"{name(winner(row))} has the better {label}{where}."
+    p = f", p {p_text(row.p_value)}" if row.p_value is not None else ""
+    words = f"{name(row.source)} − {name(row.other)}: {shown(row)}{text(p)}, on the same rows."
+    return element("strong", sentence) + paragraph(words, "soft")
+
+
+def _groups(
+    material: Material, task: str, metric: str, label: str, where: str, differences: Sequence[Row]
+) -> str:
+    rows = [material.row(task, "test", metric, s) for s in material.sources_of(task)]
+    first = [r.source for r in rows if r is not None and "A" in r.rank_group.upper()]
+    if not first:
+        return ""
+    verb = "leads" if len(first) == 1 else "lead, not told apart,"
+    sentence = f"{join_names(first, most=4)} {verb} by {label}{where}."
+    told = sum(r.p_value is not None and r.p_value < 1 - r.level for r in differences)
+    words = f"{told} of {len(differences)} pairs differ after Holm's correction."
+    return element("strong", sentence) + paragraph(words, "soft")
