@@ -116,7 +116,23 @@ def _without_fields(
     return True if type(member).__name__ == "_tuplegetter" else None
 
 
+def _tables(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Turn a Markdown table in a docstring, which reads well in the source, into a list table."""
+    start = next((i for i, line in enumerate(lines) if line.startswith("|---")), None)
+    if start is None:
+        return
+    first = start - 1
+    end = next((i for i in range(start, len(lines)) if not lines[i].startswith("|")), len(lines))
+    rows = [lines[first], *lines[start + 1 : end]]
+    made = [".. list-table::", "   :header-rows: 1", ""]
+    for row in rows:
+        for column, cell in enumerate(row.strip().strip("|").split(" | ")):
+            made.append(f"   {'  ' if column else '* '}- {cell.strip()}")
+    lines[first:end] = [*made, ""]
+
+
 def setup(app: Any) -> None:
     """Register mathematics as MathML, which browsers draw by themselves."""
+    app.connect("autodoc-process-docstring", _tables)
     app.connect("autodoc-skip-member", _without_fields)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))

@@ -17,6 +17,7 @@ _HOMES = {
     "Row": "results",
     "evaluate": "judge",
     "evaluate_files": "files",
+    "from_distribution": "distributions",
     "read_predictions": "readers",
     "versions": "provenance",
     "write_report": "report",
