@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -107,6 +108,23 @@ class LastGood:
         for name, kept in buffers.items():
             self._buffers[name].copy_(kept)
         return reached
+
+
+def spoilt_parameter(error: ValueError) -> str:
+    """Return which parameter of a distribution an error found not to be finite, or nothing.
+
+    torch validates the parameters of a distribution where it is made, so numbers that stop being
+    finite inside a model come out as a ``ValueError`` about a constraint. The value it is about is
+    in the frame that raised; a finite one (a negative scale, say) is the model's own mistake.
+    """
+    found = re.match(r"Expected parameter (\w+) .*? of distribution (\w+)", str(error))
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    value = trace.tb_frame.f_locals.get("value") if trace is not None else None
+    if found is None or not isinstance(value, Tensor) or not not_finite({"value": value}):
+        return ""
+    return f"{found[1]} of {found[2]}"
 
 
 def not_finite(tensors: Mapping[str, Tensor | None]) -> list[str]:

@@ -16,22 +16,22 @@ from torch.optim import Optimizer
 from uncertain import checks
 from uncertain.fit.batch import Batch
 from uncertain.fit.description import describe, describe_model
-from uncertain.fit.failures import LastGood, NonFiniteError
+from uncertain.fit.failures import LastGood, NonFiniteError, spoilt_parameter
 from uncertain.fit.interruption import Signals, caught_signals
+from uncertain.fit.modes import training_mode
 from uncertain.fit.objective import Forward, Function, default_objective
 from uncertain.fit.parallel import current_world, replicate
 from uncertain.fit.preparation import (
-    check_finite_columns,
     check_model,
     check_parameters,
     check_predictor,
-    check_weight,
+    checked_source,
 )
 from uncertain.fit.run import INTERRUPTED, Callback, Run, Score
 from uncertain.fit.sampling import Sampler, preserved_generators
-from uncertain.fit.sources import Source, as_source
+from uncertain.fit.sources import Source
 from uncertain.fit.stepping import Drawer, custom_step, gradient_step
-from uncertain.fit.validation import Validator, make_validator, training_mode, validate
+from uncertain.fit.validation import Validator, make_validator, validate
 
 Step = Callable[[nn.Module, Batch], Mapping[str, Tensor]]
 MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
@@ -129,7 +129,7 @@ def fit(
     """
     _check_arguments(objective, step, optimizer, steps, batch_size, callbacks)
     device = check_model(model)
-    source = _checked_source("data", data)
+    source = checked_source("data", data)
     sampler = Sampler(len(source), batch_size, seed, source.weight)
     with preserved_generators(device), training_mode(model):
         if step is None and objective is None and not callable(getattr(model, "objective", None)):
@@ -209,7 +209,14 @@ def _loop(run: Run, sampler: Sampler, validator: Validator | None, signals: Sign
 
 
 def _validate(run: Run, validator: Validator, good: LastGood) -> None:
-    value = validate(validator, run.model)
+    spoilt, cause = "", None
+    try:
+        value = validate(validator, run.model)
+    except ValueError as error:
+        spoilt, cause = spoilt_parameter(error), error
+        if not spoilt:
+            raise
+        value = math.nan
     if math.isnan(value):
         good.before(run.step)
         raise NonFiniteError(
@@ -217,9 +224,9 @@ def _validate(run: Run, validator: Validator, good: LastGood) -> None:
             "validation",
             run.index,
             restored=good.restore(),
-            detail="nan; the rows are those of the last update",
+            detail=f"{spoilt or 'nan'}; the rows are those of the last update",
             checkpoint=run.checkpoint,
-        )
+        ) from cause
     run.add_score(value)
     for hooks in run.hooks:
         if hooks.validation:
@@ -318,13 +325,6 @@ def _check_arguments(
     for name, value in named.items():
         if value is not None and not callable(value):
             raise TypeError(f"`{name}` should be callable, got {type(value).__name__}.")
-
-
-def _checked_source(name: str, data: Any) -> Source:
-    source = as_source(data, name)
-    check_weight(f"{name} weight", source)
-    check_finite_columns(name, source)
-    return source
 
 
 def _weight_dtype(run: Run) -> torch.dtype:

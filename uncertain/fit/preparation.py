@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from uncertain import checks
 from uncertain.fit.failures import not_finite
+from uncertain.fit.modes import evaluation_mode
 from uncertain.fit.objective import check_labels_fit, check_prediction
-from uncertain.fit.sources import Source, to_device
-from uncertain.fit.validation import evaluation_mode
+from uncertain.fit.sources import Source, as_source, to_device
 
 
 def check_model(model: Any) -> torch.device:
@@ -40,6 +40,18 @@ def check_parameters(model: nn.Module) -> None:
     bad = not_finite(dict(model.named_parameters()))
     if bad:
         raise ValueError(f"`model` should have finite parameters, got NaN or infinity in {bad[0]}.")
+
+
+def checked_source(name: str, data: Any) -> Source:
+    """Return data as a source whose rows and weights can be trained on.
+
+    Raises:
+        TypeError, ValueError: For data without rows, that is not finite, or with bad weights.
+    """
+    source = as_source(data, name)
+    check_weight(f"{name} weight", source)
+    check_finite_columns(name, source)
+    return source
 
 
 def check_weight(name: str, source: Source) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from uncertain.fit.batch import Batch
-from uncertain.fit.failures import LastGood, NonFiniteError, gradient_norm, not_finite
+from uncertain.fit.failures import (
+    LastGood,
+    NonFiniteError,
+    gradient_norm,
+    not_finite,
+    spoilt_parameter,
+)
 from uncertain.fit.objective import named
 from uncertain.fit.run import Run
 from uncertain.fit.sampling import DRAWS, Sampler, key, seed_draws, seed_python
@@ -62,8 +68,7 @@ def gradient_step(run: Run, batch: Batch, good: LastGood) -> dict[str, float]:
     optimizer, scaler = run.optimizer, run.scaler
     assert optimizer is not None
     optimizer.zero_grad(set_to_none=True)
-    with _precision(run):
-        terms = run.forward(batch)
+    terms = _evaluate(run, batch, good, run.forward)
     loss = torch.stack([value.float() if run.autocast else value for value in terms.values()]).sum()
     values = _checked(run, batch, good, {**terms, "loss": loss})
     if not loss.requires_grad:
@@ -91,8 +96,11 @@ def gradient_step(run: Run, batch: Batch, good: LastGood) -> dict[str, float]:
 
 def custom_step(run: Run, batch: Batch, good: LastGood) -> dict[str, float]:
     """Let the caller's step do it all, and check what it leaves."""
-    with _precision(run):
-        terms = named(run.custom(run.forward, batch), "loss")
+
+    def step(batch: Batch) -> Mapping[str, Tensor]:
+        return named(run.custom(run.forward, batch), "loss")
+
+    terms = _evaluate(run, batch, good, step)
     values = _checked(run, batch, good, terms)
     bad = not_finite(run.parameters)
     if bad:
@@ -110,6 +118,28 @@ def _precision(run: Run) -> contextlib.AbstractContextManager[object]:
     if run.autocast is None:
         return contextlib.nullcontext()
     return torch.autocast(run.device.type, dtype=run.autocast)
+
+
+def _evaluate(
+    run: Run, batch: Batch, good: LastGood, function: Callable[[Batch], Mapping[str, Tensor]]
+) -> Mapping[str, Tensor]:
+    """Return the terms; fail, on every rank, where numbers spoilt a distribution on the way."""
+    terms: Mapping[str, Tensor] = {}
+    spoilt, cause = "", None
+    try:
+        with _precision(run):
+            terms = function(batch)
+    except ValueError as error:
+        spoilt = spoilt_parameter(error)
+        if not spoilt:
+            raise
+        cause = error
+    if run.world.size > 1:
+        failures = run.world.sum(torch.tensor([float(bool(spoilt))], device=run.device))
+        spoilt = spoilt or ("prediction of another rank" if failures.item() else "")
+    if spoilt:
+        _fail(run, batch, good, spoilt, "found by the distribution's own check", cause)
+    return terms
 
 
 def _checked(
@@ -139,7 +169,14 @@ def _check_gradient(run: Run, batch: Batch, good: LastGood) -> None:
         _fail(run, batch, good, f"gradient of {bad[0]}", f"{more}; the loss is finite")
 
 
-def _fail(run: Run, batch: Batch, good: LastGood, term: str, detail: str) -> NoReturn:
+def _fail(
+    run: Run,
+    batch: Batch,
+    good: LastGood,
+    term: str,
+    detail: str,
+    cause: BaseException | None = None,
+) -> NoReturn:
     if isinstance(batch.x, Tensor) and not_finite({"x": batch.x, "y": batch.y}):
         detail += "; the batch itself holds values that are not finite"
     raise NonFiniteError(
@@ -149,7 +186,7 @@ def _fail(run: Run, batch: Batch, good: LastGood, term: str, detail: str) -> NoR
         restored=good.restore(),
         detail=detail,
         checkpoint=run.checkpoint,
-    )
+    ) from cause
 
 
 def _shown(values: Mapping[str, float]) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,11 @@ import torch
 from torch import nn
 
 from uncertain import checks
+from uncertain.fit.modes import evaluation_mode
 from uncertain.fit.objective import row_nll
 from uncertain.fit.parallel import World
-from uncertain.fit.sources import Source, as_source, to_device
+from uncertain.fit.preparation import checked_source
+from uncertain.fit.sources import Source, to_device
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def make_validator(
             return float(function(model))
 
         return Validator(every, score)
-    source = as_source(asked.data, "validation")
+    source = checked_source("validation", asked.data)
     size = asked.batch_size or batch_size
     return Validator(every, lambda model: mean_nll(model, source, size, device, world))
 
@@ -107,31 +108,3 @@ def mean_nll(
             total += torch.tensor([weighed, weight.sum()], dtype=torch.float64)
     value, weight_sum = world.sum(total.to(device)).tolist()
     return float(value / weight_sum) if weight_sum else math.nan
-
-
-@contextlib.contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode and back, module by module: what was frozen stays frozen."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
-@contextlib.contextmanager
-def training_mode(model: nn.Module) -> Iterator[None]:
-    """Switch a model that is in evaluation mode to training, and put every module back afterwards.
-
-    A model that is in training mode stays as it is, with what its owner froze in evaluation mode.
-    """
-    modes = {module: module.training for module in model.modules()}
-    if not model.training:
-        model.train()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
