@@ -1,0 +1,111 @@
+"""What the command line costs: `uncertain evaluate` end to end, and imports.
+
+Wall seconds say what a user waits for and hold on an idle machine only; CPU seconds hold on a busy
+one too. Peak memory is that of the whole process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import harness
+import numpy as np
+
+HEAVY = ("torch", "pandas", "sklearn", "matplotlib", "scipy.stats")
+
+
+def write_predictions(path: Path, rows: int, classes: int) -> None:
+    """Write probabilities of a slightly overconfident model, and labels."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(rows, classes)) * 2
+    p = np.exp(logits)
+    p /= p.sum(axis=1, keepdims=True)
+    labels = (p.cumsum(axis=1) > rng.random((rows, 1))).argmax(axis=1)
+    sharper = p**1.2 / (p**1.2).sum(axis=1, keepdims=True)
+    np.savez(path, probs=sharper.astype(np.float32), labels=labels)
+
+
+def command(*arguments: str) -> Callable[[], object]:
+    """Return a function that runs a fresh interpreter and waits for it."""
+
+    def run() -> object:
+        return subprocess.run(
+            [sys.executable, *arguments], check=True, capture_output=True, stdin=subprocess.DEVNULL
+        )
+
+    return run
+
+
+def walls(run: Callable[[], object], rounds: int = 5) -> float:
+    """Return the median wall seconds of a command."""
+    return statistics.median(
+        harness.interleave({"run": run}, rounds=rounds, clock=time.perf_counter)["run"]
+    )
+
+
+def peak_mib(*arguments: str) -> float:
+    """Return the peak resident memory of one command, in MiB."""
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"the command failed with status {status}: {' '.join(arguments)}")
+    return usage.ru_maxrss / 1024
+
+
+def heavy_modules(*arguments: str) -> list[str]:
+    """Return which heavy modules a run of the command line has imported."""
+    code = (
+        "import json, sys\n"
+        "from uncertain.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as error:\n    assert not error.code\n"
+        f"print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
+    )
+    found: list[str] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+def measure(figures: harness.Figures, *, quick: bool) -> None:
+    """Time the imports, then the command on small and large files."""
+    imports = harness.interleave(
+        {
+            "numpy": command("-c", "import numpy"),
+            "uncertain": command("-c", "import uncertain"),
+            "evaluation": command("-c", "import uncertain.evaluation"),
+            "nothing": command("-c", "pass"),
+        },
+        clock=harness.children_time,
+        least_seconds=0,
+    )
+    figures.add_times("import", imports, baseline="numpy")
+    sizes = [10_000] if quick else [10_000, 1_000_000]
+    with tempfile.TemporaryDirectory() as folder:
+        for rows in sizes:
+            path = Path(folder, f"{rows}.npz")
+            write_predictions(path, rows, 10)
+            table = ["evaluate", str(path), "--quiet", "--json", str(Path(folder, "table.json"))]
+            page = [*table, "--out", str(Path(folder, "report.html"))]
+            for name, arguments in {"json": table, "json_and_report": page}.items():
+                run = command("-m", "uncertain.cli", *arguments)
+                key = f"evaluate_{rows}_{name}"
+                times = harness.interleave(
+                    {"cpu": run}, rounds=5, clock=harness.children_time, least_seconds=0
+                )
+                figures.add_times(key, times)
+                figures.add(f"{key}_wall_seconds", walls(run), "s wall")
+                figures.add(f"{key}_peak_mib", peak_mib("-m", "uncertain.cli", *arguments), "MiB")
+                figures.add(f"{key}_heavy_imports", len(heavy_modules(*arguments)))
+
+
+if __name__ == "__main__":
+    harness.main(__doc__, measure)
