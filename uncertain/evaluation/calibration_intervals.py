@@ -112,15 +112,27 @@ class GapModel:
 
         The direction is the observed one, unless the frequency would leave [0, 1].
         """
+        independent = self.independent(gap)
+        if self.clusters is None:
+            return independent
+        return np.asarray(np.maximum(independent, self.clusters.deviation))
+
+    def effect(self) -> NDArray[np.float64]:
+        """Design effect of the groups on each bin, from 1 to its rows, (B,)."""
+        if self.clusters is None:
+            return np.ones(len(self.table.count))
+        alone = self.independent(np.abs(self.table.gap))
+        ratio = self.clusters.deviation / np.where(alone > 0, alone, np.inf)
+        return np.asarray(np.clip(ratio**2, 1.0, np.maximum(self.size, 1.0)))
+
+    def independent(self, gap: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As :meth:`deviation`, of independent rows."""
         t = self.table
         size = gap / t.share
         over = (t.gap >= 0) | (size > 1 - t.confidence)
         signed = np.where(over, size, -size)
         variance = t.null_variance - signed * (1 - 2 * t.confidence) - signed**2
-        independent = t.share * np.sqrt(np.maximum(variance, 0.0) / self.size)
-        if self.clusters is None:
-            return np.asarray(independent)
-        return np.asarray(np.maximum(independent, self.clusters.deviation))
+        return np.asarray(t.share * np.sqrt(np.maximum(variance, 0.0) / self.size))
 
     def scale(self) -> NDArray[np.float64]:
         """A standard deviation of each bin that is never 0: the null's, or two hits and misses more."""
@@ -175,10 +187,11 @@ def null_errors(model: GapModel, draws: Draws, *, norm: Norm, seed: int) -> NDAr
 
     Bin sums are normal with the exact variance ``sum p (1 - p)``; where that is small, a binomial
     with the bin's mean confidence, scaled to that variance, has the right shape at no more cost.
-    With groups: normal with the cluster-robust covariance around zero gaps.
+    With groups: normal, with each bin's design effect and the clusters' correlation.
     """
     t = model.table
-    gaps = model.deviation(np.zeros(len(t.count)))[:, None] * draws.bins
+    calibrated = model.independent(np.zeros(len(t.count))) * np.sqrt(model.effect())
+    gaps = calibrated[:, None] * draws.bins
     if model.clusters is None:
         rng = np.random.default_rng(seed)
         p = np.clip(t.confidence, 0.0, 1.0)
@@ -242,7 +255,8 @@ def _shapes(model: GapModel, scale: NDArray[np.float64], norm: Norm) -> tuple[Sh
         scaled: Shape = (lambda dial: shape * dial, 0.0, float(top))
         return scaled, scaled
     nonzero = np.where(size > 0, size, 1.0)
-    start = float((size / scale).max())
+    # A little beyond the last bin to go, so that rounding leaves exactly no gap there.
+    start = float((size / scale).max()) * (1 + 1e-9)
 
     def garrote(dial: float) -> NDArray[np.float64]:
         return np.maximum(size - (dial * scale) ** 2 / nonzero, 0.0)

@@ -104,14 +104,8 @@ def _diagram(rows: Rows, binning: Binning, bins: int, level: float) -> Reliabili
 def _bands(model: inversion.GapModel, level: float) -> NDArray[np.float64]:
     """Interval and null band of each filled bin's frequency, (4, B)."""
     t = model.table
-    effect = np.ones(len(t.count))
-    df = np.inf
-    if model.clusters is not None:
-        alone = inversion.GapModel(t).deviation(np.abs(t.gap))
-        effect = np.maximum(1.0, (model.clusters.deviation / np.maximum(alone, 1e-300)) ** 2)
-        effect = np.minimum(effect, model.size)  # a bin is worth one row at least
-        df = model.clusters.groups - 1
-    size = model.size / effect
+    df = np.inf if model.clusters is None else model.clusters.groups - 1
+    size = model.size / model.effect()
     found = [
         intervals.wilson_bounds(float(np.clip(f, 0, 1)), float(n), level=level, df=df)
         for f, n in zip(t.frequency, size, strict=True)
