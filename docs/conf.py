@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -89,7 +90,7 @@ warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
 def _mathml(node: nodes.Element, *, as_block: bool) -> str:
     """Translate TeX, which knows sizes that MathML chooses by itself."""
-    tex = node.astext().replace(r"\textstyle", "").replace(r"\displaystyle", "")
+    tex = re.sub(r"\\(textstyle|displaystyle|[bB]igg?[lmr]?)(?![a-zA-Z])", "", node.astext())
     try:
         return str(latex2mathml.tex2mathml(tex, as_block=as_block))
     except MathError as error:
