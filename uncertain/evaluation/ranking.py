@@ -305,6 +305,37 @@ def ranking_estimates(
     return _estimates(*rows, level=level, seed=seed, replicates=replicates, tpr=tpr)
 
 
+def ranking_values(
+    scores: ArrayLike,
+    positive: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    tpr: float = 0.95,
+) -> dict[str, float]:
+    """Return every ranking figure without intervals, NaN where undefined.
+
+    Args:
+        scores: (N,) without NaN, any scale, larger = more positive.
+        positive: (N,) booleans.
+        weights: Non-negative row weights, (N,).
+        tpr: True positive rate at which false positive rates are read.
+
+    Example:
+        >>> ranking_values([1.0, 2.0, 3.0, 4.0], [False, True, False, True])["auroc"]
+        0.75
+    """
+    curve = rank_curve(scores, positive, weights=weights)
+    flipped = curve.flipped()
+    return {
+        "auroc": area_under_roc(curve),
+        "aupr_positive": average_precision(curve),
+        "aupr_negative": average_precision(flipped),
+        "fpr95_positive": false_positive_rate(curve, tpr=tpr),
+        "fpr95_negative": false_positive_rate(flipped, tpr=tpr),
+        "aurc": area_under_risk_coverage(curve),
+    }
+
+
 def canonical_rows(
     scores: NDArray[np.floating],
     positive: NDArray[np.bool_],
@@ -352,15 +383,8 @@ def _estimates(
     replicates: int,
     tpr: float,
 ) -> dict[str, Estimate]:
-    curve = rank_curve(scores, positive, weights=weights)
-    flipped = curve.flipped()
-    values = {
-        "aupr_positive": average_precision(curve),
-        "aupr_negative": average_precision(flipped),
-        "fpr95_positive": false_positive_rate(curve, tpr=tpr),
-        "fpr95_negative": false_positive_rate(flipped, tpr=tpr),
-        "aurc": area_under_risk_coverage(curve),
-    }
+    values = ranking_values(scores, positive, weights=weights, tpr=tpr)
+    area = values.pop("auroc")
     n = len(scores)
     n_groups = None if groups is None else len(np.unique(groups))
     reason = one_class(positive, np.ones(n) if weights is None else weights)
@@ -374,7 +398,6 @@ def _estimates(
     spread = area_variance(
         placements(scores, positive, weights=weights), positive, weights=weights, groups=groups
     )
-    area = area_under_roc(curve)
     auroc = Estimate(area, *area_bounds(area, spread, level=level), n, level, n_groups)
     intervals = ranking_bootstrap.estimates(
         values,

@@ -186,6 +186,7 @@ def mean(
     weights: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     level: float = 0.95,
+    null: float | None = None,
 ) -> Estimate:
     """Return a (weighted) mean of row scores with its t or cluster-robust t interval.
 
@@ -194,6 +195,7 @@ def mean(
         weights: Non-negative row weights, (N,); their scale does not matter.
         groups: Resampling unit of each row, (N,): whatever shares a value is dependent.
         level: Nominal coverage.
+        null: A true mean to test against: 0 for the paired differences of two models.
 
     Returns:
         The estimate; ``n_groups`` is set where groups were given.
@@ -221,7 +223,7 @@ def mean(
     # Centring first: sums of A - theta W lose digits where the mean is large against the spread.
     centre = float(np.dot(w, x) / w.sum())
     sums = ratio_sums(x - centre, w, ids)
-    found = ratio_t(*sums, n=len(x), level=level, n_groups=n_groups)
+    found = ratio_t(*sums, n=len(x), level=level, n_groups=n_groups, null=_shifted(null, centre))
     return found._replace(
         value=found.value + centre, low=found.low + centre, high=found.high + centre
     )
@@ -366,6 +368,7 @@ def ratio_t(
     n: int,
     level: float = 0.95,
     n_groups: int | None = None,
+    null: float | None = None,
 ) -> Estimate:
     """Return a ratio of group sums with its cluster-robust t interval.
 
@@ -375,6 +378,7 @@ def ratio_t(
         n: Rows behind the sums.
         level: Nominal coverage.
         n_groups: What to report as the number of groups; ``None`` where each row is its own.
+        null: A true ratio to test against.
 
     Example:
         >>> e = ratio_t([3.0, 5.0], [2.0, 2.0], n=4, n_groups=2)
@@ -391,7 +395,7 @@ def ratio_t(
     if math.isnan(variance):
         reason = "one group has no spread" if n_groups is not None else "one row has no spread"
         return undefined(reason, value=value, n=n, level=level, n_groups=n_groups)
-    return t_estimate(value, variance, df, n=n, level=level, n_groups=n_groups)
+    return t_estimate(value, variance, df, n=n, level=level, n_groups=n_groups, null=null)
 
 
 def t_estimate(
@@ -482,7 +486,15 @@ def _rows(
     w = check_weights(weights, len(x))
     ids = None if groups is None else group_ids(groups)
     check_same_length(values=x, groups=ids)
-    return x, w, ids
+    # In canonical order the sums below have the same bits whatever the order of the rows.
+    if weights is None and ids is None:
+        return np.sort(x), w, None
+    order = np.lexsort((w, x) if ids is None else (w, x, ids))
+    return x[order], w[order], None if ids is None else ids[order]
+
+
+def _shifted(null: float | None, by: float) -> float | None:
+    return None if null is None else null - by
 
 
 def _same(like: float | Fraction, n: float) -> float | Fraction:
