@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from uncertain.predictive.arrays import from_arrays, to_arrays
     from uncertain.predictive.classes import class_log_probs, class_probs
+    from uncertain.predictive.composition import Parts, parts
     from uncertain.predictive.decomposition import Decomposition, decompose
     from uncertain.predictive.densities import cdf, entropy, log_prob, quantile
     from uncertain.predictive.driver import Predictor, predict, predict_to_file
     from uncertain.predictive.estimators import EstimatorPredictor, from_sklearn
     from uncertain.predictive.files import StoredPredictions, load_predictions, save_predictions
     from uncertain.predictive.gaussian_processes import from_gpytorch
-    from uncertain.predictive.marginals import DirichletCategorical, GaussianMarginal
+    from uncertain.predictive.integrated import DirichletCategorical, GaussianMarginal
     from uncertain.predictive.mixtures import mixture
-    from uncertain.predictive.parts import Parts, parts
     from uncertain.predictive.quiet import import_quietly
     from uncertain.predictive.recipes import Arguments, constructor_arguments
     from uncertain.predictive.rows import concat, marginals, select
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 _MODULES = {
     "Arguments": "recipes",
     "Decomposition": "decomposition",
-    "DirichletCategorical": "marginals",
+    "DirichletCategorical": "integrated",
     "Empirical": "sampled",
     "EstimatorPredictor": "estimators",
-    "GaussianMarginal": "marginals",
-    "Parts": "parts",
+    "GaussianMarginal": "integrated",
+    "Parts": "composition",
     "Predictor": "driver",
     "Quantiles": "sampled",
     "StoredPredictions": "files",
@@ -55,7 +55,7 @@ _MODULES = {
     "log_prob": "densities",
     "marginals": "rows",
     "mixture": "mixtures",
-    "parts": "parts",
+    "parts": "composition",
     "predict": "driver",
     "predict_to_file": "driver",
     "quantile": "densities",

@@ -23,8 +23,8 @@ from torch.distributions import (
 
 from uncertain.families import ArrayDistribution
 from uncertain.predictive.classes import log_weights
-from uncertain.predictive.marginals import DirichletCategorical, GaussianMarginal
-from uncertain.predictive.parts import chances, exact_categorical, parts
+from uncertain.predictive.composition import chances, exact_categorical, parts
+from uncertain.predictive.integrated import DirichletCategorical, GaussianMarginal
 from uncertain.predictive.sampled import Empirical, Quantiles
 
 Device = torch.device | str | int

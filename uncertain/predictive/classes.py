@@ -18,7 +18,7 @@ from torch.distributions import (
     MixtureSameFamily,
 )
 
-from uncertain.predictive.parts import chances, safe_log
+from uncertain.predictive.composition import chances, safe_log
 
 
 @singledispatch

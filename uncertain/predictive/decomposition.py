@@ -15,7 +15,7 @@ from uncertain.predictive.classes import (
     logsumexp,
     shannon,
 )
-from uncertain.predictive.marginals import DirichletCategorical, GaussianMarginal
+from uncertain.predictive.integrated import DirichletCategorical, GaussianMarginal
 
 
 class Decomposition(NamedTuple):

@@ -35,7 +35,7 @@ from uncertain.predictive.classes import (
     logsumexp,
     shannon,
 )
-from uncertain.predictive.parts import chances, parts, rebuild
+from uncertain.predictive.composition import chances, parts, rebuild
 
 _UNORDERED = "a categorical's classes have no order: take `class_probs`"
 _JOINT = "a joint distribution has it for one output at a time: take `marginals(dist)`"
@@ -152,18 +152,15 @@ def _(dist: MultivariateNormal, y: Tensor) -> Tensor:
 
 @cdf.register
 def _(dist: Normal, y: Tensor) -> Tensor:
-    # torch's 1 + erf(z) has no digits left in the lower tail.
     _validate(dist, y)
-    value: Tensor = torch.special.ndtr((y - dist.loc) / dist.scale)
-    return value
+    return _normal_cdf((y - dist.loc) / dist.scale)
 
 
 @cdf.register
 def _(dist: LogNormal, y: Tensor) -> Tensor:
     positive = y > 0
     z = (y.where(positive, 1).log() - dist.loc) / dist.scale
-    value: Tensor = torch.special.ndtr(z)
-    return value.masked_fill(~positive, 0)
+    return _normal_cdf(z).masked_fill(~positive, 0)
 
 
 @cdf.register
@@ -307,6 +304,11 @@ def _(dist: MixtureSameFamily) -> Tensor:
     if is_over_classes(dist) and not dist.event_shape:
         return shannon(class_log_probs(dist))
     return _through_families(families.entropy, dist)
+
+
+def _normal_cdf(z: Tensor) -> Tensor:
+    # torch's 1 + erf, in `Normal.cdf` and `special.ndtr`, has no digits left in the lower tail.
+    return 0.5 * torch.erfc(-z * 0.5**0.5)
 
 
 def _validate(dist: Distribution, y: Tensor) -> None:

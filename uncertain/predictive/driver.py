@@ -21,7 +21,7 @@ from torch.utils.data.sampler import RandomSampler
 
 from uncertain.atomic import StrPath, atomic_path
 from uncertain.predictive.arrays import Device, to_arrays
-from uncertain.predictive.parts import rebuild
+from uncertain.predictive.composition import rebuild
 from uncertain.predictive.rows import concat
 from uncertain.predictive.tables import PredictionRows, to_rows_table
 

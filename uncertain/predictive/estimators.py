@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, Poisson
 
 from uncertain.checks import check_range, check_shape, require
-from uncertain.predictive.marginals import GaussianMarginal
+from uncertain.predictive.composition import exact_categorical
+from uncertain.predictive.integrated import GaussianMarginal
 from uncertain.predictive.mixtures import mixture
-from uncertain.predictive.parts import exact_categorical
 from uncertain.predictive.sampled import Empirical, Quantiles
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from uncertain.predictive.marginals import GaussianMarginal
+from uncertain.predictive.composition import rebuild
+from uncertain.predictive.integrated import GaussianMarginal
 from uncertain.predictive.mixtures import mixture
-from uncertain.predictive.parts import rebuild
 from uncertain.predictive.quiet import import_quietly
 
 
@@ -71,14 +71,14 @@ def from_gpytorch(
 def _gaussian(output: Any, likelihood: Any, gpytorch: Any) -> Distribution:
     latent = output.variance
     if type(likelihood) is gpytorch.likelihoods.GaussianLikelihood:
-        noise = likelihood.noise.expand(latent.shape[:-1] + (1,)).expand_as(latent)
+        noise = likelihood.noise.expand(*latent.shape[:-1], 1).expand_as(latent)
     else:
         # Fixed, heteroskedastic and multitask noise: whatever the likelihood adds.
         noise = (likelihood(output).variance - latent).clamp(min=0)
     mean, tasks = output.mean, len(output.event_shape) - 1
     extra = mean.ndim - 1 - tasks
-    rows = [_rows_first(t, extra) for t in (mean, latent.sqrt(), noise.sqrt())]
-    dist: Distribution = GaussianMarginal(*rows)
+    loc, latent, noise = (_rows_first(t, extra) for t in (mean, latent, noise))
+    dist: Distribution = GaussianMarginal(loc, latent.sqrt(), noise.sqrt())
     if tasks:
         dist = Independent(dist, tasks)
     return mixture(dist) if extra else dist

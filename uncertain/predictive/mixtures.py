@@ -9,7 +9,7 @@ from torch.distributions import Distribution, MixtureSameFamily
 
 from uncertain.checks import check_not_empty, check_range, check_shape
 from uncertain.predictive.classes import log_weights
-from uncertain.predictive.parts import exact_categorical, parts, safe_log
+from uncertain.predictive.composition import exact_categorical, parts, safe_log
 from uncertain.predictive.rows import common_parts
 
 

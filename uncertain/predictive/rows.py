@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import (
     Categorical,
@@ -17,10 +18,10 @@ from torch.distributions import (
 
 from uncertain.checks import check_not_empty
 from uncertain.predictive.classes import class_log_probs
-from uncertain.predictive.marginals import DirichletCategorical
-from uncertain.predictive.parts import Parts, exact_categorical, parts, rebuild
+from uncertain.predictive.composition import Parts, exact_categorical, parts, rebuild
+from uncertain.predictive.integrated import DirichletCategorical
 
-Rows = slice | Sequence[int] | Sequence[bool] | Tensor | np.ndarray[Any, Any]
+Rows = slice | Sequence[int] | Sequence[bool] | Tensor | NDArray[Any]
 
 
 def select(dist: Distribution, rows: Rows) -> Distribution:

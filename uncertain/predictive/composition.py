@@ -21,7 +21,7 @@ from torch.distributions import (
 )
 from torch.distributions.utils import probs_to_logits
 
-from uncertain.predictive.marginals import DirichletCategorical, GaussianMarginal
+from uncertain.predictive.integrated import DirichletCategorical, GaussianMarginal
 from uncertain.predictive.sampled import Empirical, Quantiles
 
 AnyDistribution = TypeVar("AnyDistribution", bound=Distribution)
