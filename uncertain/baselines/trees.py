@@ -170,7 +170,7 @@ class MeanAndVariance:
 
 def _features(x: Any) -> NDArray[Any]:
     array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
-    return array.reshape(len(array), -1)
+    return array.reshape(len(array), int(np.prod(array.shape[1:])))
 
 
 def _training_rows(
