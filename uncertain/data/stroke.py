@@ -37,7 +37,7 @@ def stroke_width(images: NDArray[Any]) -> NDArray[np.float64]:
     Example:
         >>> bar = np.zeros((1, 28, 28))
         >>> bar[0, 4:24, 13:15] = 1
-        >>> 1.7 < stroke_width(bar)[0] < 2
+        >>> bool(1.7 < stroke_width(bar)[0] < 2)
         True
     """
     padded = np.pad(images.astype(np.float64), ((0, 0), (1, 1), (1, 1)))
