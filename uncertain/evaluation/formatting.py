@@ -19,12 +19,14 @@ MINUS = "\N{MINUS SIGN}"
 def decimals(value: float, low: float = math.nan, high: float = math.nan) -> int:
     """Return how many decimals to show: two digits of the interval's half-width, at most six.
 
+    Without an interval, three digits of the value.
+
     Example:
         >>> decimals(0.9536, 0.9493, 0.9576), decimals(0.9536), decimals(1234.5, 1200, 1270)
-        (4, 4, 0)
+        (4, 3, 0)
     """
     half = (high - low) / 2
-    scale = half if math.isfinite(half) and half > 0 else abs(value) / 100
+    scale = half if math.isfinite(half) and half > 0 else abs(value) / 10
     if not math.isfinite(scale) or scale == 0:
         return 3
     return min(max(1 - math.floor(math.log10(scale)), 0), 6)
@@ -77,6 +79,16 @@ def interval(row: Row, digits: int | None = None) -> str:
     return f"[{number(row.low, digits)}, {number(row.high, digits)}]"
 
 
+def percent(share: float) -> str:
+    r"""Return a share as a percentage with one decimal, its sign held to it.
+
+    Example:
+        >>> percent(0.9651)
+        '96.5\xa0%'
+    """
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
 def p_text(p: float | None) -> str:
     """Return a p-value as text.
 
@@ -102,7 +114,9 @@ def count(n: int) -> str:
 
 
 def figure(row: Row) -> str:
-    """Return a row's value with the digits its interval supports."""
+    """Return a row's value with the digits its interval supports; whole counts stay whole."""
+    if not row.has_interval and row.kind == "estimate" and row.value.is_integer() and row.value > 1:
+        return count(int(row.value)) if row.value < 1e12 else number(row.value)
     digits = decimals(row.value, row.low, row.high)
     return signed(row.value, digits) if row.kind == "difference" else number(row.value, digits)
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uncertain import families
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking import rank_curve, risk_coverage_points, roc_points
+from uncertain.evaluation.regression import pit_histogram
 from uncertain.evaluation.reliability import Reliability, reliability
 from uncertain.intervals import normal_quantile
 
 Floats = NDArray[np.float64]
 BINS = 15
+PIT_BINS = 20
 
 
 @dataclass(frozen=True)
@@ -82,42 +84,41 @@ def top_label(predictions: Predictions, probabilities: Floats) -> TopLabel:
     return TopLabel(bins, float(bins.share @ bins.confidence), float(bins.share @ bins.frequency))
 
 
-@dataclass(frozen=True)
-class PitHistogram:
-    """Densities of PIT values over equal bins: 1 everywhere for calibrated predictions.
+class Pit(NamedTuple):
+    """Densities of PIT values over equal bins, (B,): 1 everywhere for calibrated predictions.
 
-    Attributes:
-        edges: (B + 1,).
-        density: (B,).
-        null_low: Where a density would stay above if the predictions were true.
-        null_high: Where a density would stay below.
+    ``low`` and ``high`` are the ends of their intervals; ``null_low`` and ``null_high`` are where a
+    calibrated model's densities would lie.
     """
 
     edges: Floats
     density: Floats
+    low: Floats
+    high: Floats
     null_low: float
     null_high: float
 
 
-def pit_histogram(predictions: Predictions, *, bins: int = 20, level: float = 0.95) -> PitHistogram:
-    """Return the histogram of the predictive cdf at the targets.
-
-    Args:
-        predictions: Labelled real-valued predictions; several outputs are pooled.
-        bins: How many.
-        level: Of the band around 1.
-    """
-    values = np.asarray(families.pit(predictions.distribution, predictions.target))
-    values = values.reshape(len(predictions), -1)
+def pit(predictions: Predictions, *, level: float = 0.95) -> Pit:
+    """Return the histogram of the predictive cdf at the targets, as densities."""
+    assert predictions.target is not None
+    found = pit_histogram(
+        predictions.distribution,
+        predictions.target,
+        bins=PIT_BINS,
+        weights=predictions.weights,
+        groups=predictions.groups,
+        level=level,
+    )
     weights = np.ones(len(predictions)) if predictions.weights is None else predictions.weights
-    spread = np.broadcast_to(weights[:, None], values.shape)
-    sums, edges = np.histogram(values, bins=bins, range=(0, 1), weights=spread)
-    effective = float(weights.sum() ** 2 / (weights**2).sum())
+    rows = float(weights.sum() ** 2 / (weights**2).sum())
     if predictions.groups is not None:
-        effective = min(effective, len(np.unique(predictions.groups)))
-    p = 1 / bins
-    reach = bins * normal_quantile((1 + level) / 2) * math.sqrt(p * (1 - p) / effective)
-    return PitHistogram(edges, bins * sums / sums.sum(), max(0.0, 1 - reach), 1 + reach)
+        rows = min(rows, len(np.unique(predictions.groups)))
+    p = 1 / PIT_BINS
+    reach = PIT_BINS * normal_quantile((1 + level) / 2) * math.sqrt(p * (1 - p) / rows)
+    low, high = max(0.0, 1 - reach), 1 + reach
+    share, *ends = (PIT_BINS * v for v in (found.share, found.low, found.high))
+    return Pit(found.edges, share, ends[0], ends[1], low, high)
 
 
 def roc(

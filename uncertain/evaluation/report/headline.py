@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from uncertain.evaluation.formatting import count, figure, interval, p_text
+from uncertain.evaluation.formatting import count, figure, interval, p_text, percent
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.report import curves
 from uncertain.evaluation.report.html import element, join_names, name, paragraph, text
@@ -36,8 +36,10 @@ def answers(material: Material) -> str:
 
 def shown(row: Row) -> str:
     """Return a figure with its interval, carrying its row."""
-    words = f"{figure(row)} {interval(row)}".strip()
-    return element("span", text(words), row_attributes(row))
+    ends = " " + element("span", text(interval(row)), {"class": "nowrap"})
+    return element(
+        "span", text(figure(row)) + (ends if row.has_interval else ""), row_attributes(row)
+    )
 
 
 def judged(material: Material) -> str:
@@ -98,28 +100,36 @@ def _trust_classes(material: Material, task: str) -> str:
     if not cases:
         return ""
     said = {p.source: curves.top_label(p, material.probabilities(p)) for p in cases}
-    gaps = {source: data.confidence - data.accuracy for source, data in said.items()}
-    ranked = sorted(gaps, key=lambda source: abs(gaps[source]))
-    chosen = ranked if len(ranked) <= 2 else [ranked[0], ranked[-1]]
-    parts = []
-    for source in chosen:
-        data = said[source]
-        sentence = (
-            f"{name(source)} says {100 * data.confidence:.1f} % and is right "
-            f"{100 * data.accuracy:.1f} % of the time."
-        )
-        where = f"On {name(task)}: " if task and len(material.tasks) > 1 else ""
-        parts.append(element("strong", where + sentence))
-        parts.append(paragraph(_calibration_words(material, task, source, gaps[source]), "soft"))
-    if len(ranked) > 2:
-        parts.append(paragraph(f"Best and worst of {len(ranked)} models are named.", "soft"))
-    return "".join(parts)
+    ranked = sorted(said, key=lambda source: abs(said[source].confidence - said[source].accuracy))
+    where = _where(material, task)
+    if len(ranked) <= 2:
+        return "".join(_says(material, task, source, said[source], where) for source in ranked)
+    worst = said[ranked[-1]]
+    words = (
+        f"That is the smallest gap of {len(ranked)} models. The widest: {name(ranked[-1])} says "
+        f"{percent(worst.confidence)} and is right {percent(worst.accuracy)} of the time."
+    )
+    best = _says(material, task, ranked[0], said[ranked[0]], where)
+    return best + paragraph(words, "soft")
+
+
+def _says(material: Material, task: str, source: str, data: curves.TopLabel, where: str) -> str:
+    sentence = (
+        f"{where}{name(source)} says {percent(data.confidence)} and is right "
+        f"{percent(data.accuracy)} of the time."
+    )
+    words = _calibration_words(material, task, source, data.confidence - data.accuracy)
+    return element("strong", sentence) + paragraph(words, "soft")
+
+
+def _where(material: Material, task: str) -> str:
+    return f"On {name(task)}, " if task and len(material.tasks) > 1 else ""
 
 
 def _calibration_words(material: Material, task: str, source: str, gap: float) -> str:
     row = material.row(task, "test", "ece_debiased", source)
     plug_in = material.row(task, "test", "ece", source)
-    null = material.row(task, "test", "ece_null", source, kind="null")
+    null = None if plug_in is None else material.null_of(plug_in)
     words = []
     if row is not None and math.isfinite(row.value):
         calibrated = row.has_interval and row.low <= 0
@@ -148,7 +158,7 @@ def _trust_values(material: Material, task: str) -> str:
     parts = []
     for row in rows if len(rows) <= 2 else rows[:2]:
         level = _level(row.variant)
-        stated = f"{100 * level:g} %" if level else "stated"
+        stated = f"{100 * level:g} %" if level else "stated"
         verdict = ""
         if level and row.has_interval:
             verdict = (
@@ -156,11 +166,10 @@ def _trust_values(material: Material, task: str) -> str:
                 else "Too wide: " if row.low > level
                 else "As stated: "
             )  # fmt: skip
-        where = f"On {name(task)}: " if task and len(material.tasks) > 1 else ""
         parts.append(
             element(
                 "strong",
-                f"{where}{stated} intervals of {name(row.source)} hold {100 * row.value:.1f} % of targets.",
+                f"{_where(material, task)}{stated} intervals of {name(row.source)} hold {percent(row.value)} of targets.",
             )
         )
         parts.append(paragraph(f"{verdict}coverage {shown(row)}.", "soft"))

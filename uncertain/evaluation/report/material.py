@@ -26,6 +26,7 @@ _PREFERRED = {
     "aurc": ("error:msp", "msp"),
     "coverage": ("0.9", "0.95"),
     "interval_score": ("0.9", "0.95"),
+    "sharpness": ("0.9", "0.95"),
 }
 _OVER = {"both": 0, "trainings": 1, "items": 2}
 
@@ -33,8 +34,11 @@ _OVER = {"both": 0, "trainings": 1, "items": 2}
 class Material:
     """The results and predictions of one report, and the questions its sections ask of them."""
 
-    def __init__(self, results: Results, predictions: Sequence[Predictions]) -> None:
+    def __init__(
+        self, results: Results, predictions: Sequence[Predictions], *, command: str = ""
+    ) -> None:
         self.results = results
+        self.command = command or results.metadata.get("command", "")
         self.predictions = tuple(
             sorted(
                 predictions,
@@ -122,6 +126,16 @@ class Material:
             variant = main_variant(metric, {row.variant for row in rows})
         rows = [row for row in rows if row.variant == variant]
         return min(rows, key=_stands_for, default=None)
+
+    def null_of(self, row: Row) -> Row | None:
+        """Return the null of a plug-in error; of its first training, where it is a mean of several."""
+        rows = [
+            r
+            for r in self.rows(row.task, row.split, f"{row.metric}_null", row.source, kind="null")
+            if r.variant == row.variant
+        ]
+        same = [r for r in rows if r.training == row.training]
+        return next(iter(same or rows), None)
 
     def metrics(self, task: str, split: str) -> list[str]:
         """Return the quality metrics of a split, in the usual order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from uncertain import families
@@ -123,17 +125,24 @@ def _class_name(predictions: Predictions, index: int) -> str:
 
 
 def _percent(p: float) -> str:
-    """Return a probability as a percentage that never rounds up to certainty.
+    """Return a probability as a percentage that never rounds up to certainty or down to nothing.
 
     Example:
-        >>> _percent(0.99996), _percent(1.0), _percent(0.25), _percent(1e-9)
-        ('99.996 %', '100 %', '25.0 %', '1e−07 %')
+        >>> [_percent(p).replace(chr(0xA0), " ") for p in (0.99996, 1.0, 0.25, 0.0007, 1e-9)]
+        ['99.996 %', '100 %', '25.0 %', '0.07 %', '< 0.0001 %']
     """
     if p in (0.0, 1.0):
-        return f"{100 * p:.0f} %"
-    # Away from both ends one decimal is enough; near them, as many as tell it from the end.
-    room = 100 * min(p, 1 - p)
-    digits = 1 if room >= 0.1 else min(int(-np.floor(np.log10(room))), 9)
-    if p < 1e-4:
-        return f"{number(100 * p, 6) if p > 1e-8 else f'{100 * p:.0e}'} %".replace("e-", "e−")
-    return f"{100 * p:.{digits}f} %"
+        shown = f"{100 * p:.0f}"
+    elif p < 1e-6:
+        shown = "< 0.0001"
+    elif p < 0.1:
+        shown = (
+            f"{float(f'{100 * p:.1g}'):.6f}".rstrip("0").rstrip(".")
+            if p < 0.01
+            else f"{100 * p:.1f}"
+        )
+    else:
+        # Near one, as many decimals as tell it from one.
+        digits = max(1, min(9, -math.floor(math.log10(100 * (1 - p))))) if p > 0.999 else 1
+        shown = f"{100 * p:.{digits}f}"
+    return f"{shown}\N{NO-BREAK SPACE}%"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 from uncertain import atomic, checks
 from uncertain.evaluation.predictions import Predictions
@@ -13,6 +15,15 @@ from uncertain.evaluation.report.headline import answers
 from uncertain.evaluation.report.html import element, name, text
 from uncertain.evaluation.report.material import Material
 from uncertain.evaluation.results import Results
+
+
+class Part(NamedTuple):
+    """A section: its key in the page, its link, its heading and its content."""
+
+    key: str
+    link: str
+    heading: str
+    content: str
 
 
 def write_report(
@@ -58,47 +69,47 @@ def render_report(
     """
     if not len(results):
         checks.check_not_empty("results", results, hint="evaluate the predictions first")
-    material = Material(results, predictions)
-    parts = [
-        ("figures", "Figures", sections.figures(material)),
-        ("calibration", "Can its probabilities be trusted?", sections.calibration(material)),
-        ("mistakes-known", "Does it know when it is wrong?", sections.mistakes_known(material)),
-        ("strange", "Does it notice strange inputs?", sections.strange_inputs(material)),
-        ("shift", "What happens as inputs shift?", sections.shifts(material)),
-        ("comparison", "Which model is better?", sections.comparisons(material)),
-        ("cost", "What does it cost?", sections.costs(material)),
-        ("mistakes", "Most confident mistakes", sections.mistakes(material)),
-        ("all", "Every figure", sections.everything(material)),
-        ("glossary", "What the figures mean", sections.glossary(material)),
-        ("provenance", "How this was made", sections.provenance(material, command)),
-    ]
-    there = [part for part in parts if part[2]]
+    material = Material(results, predictions, command=command)
+    parts = (
+        ("figures", "Figures", "Figures", sections.figures),
+        ("calibration", "Calibration", "Can the probabilities be trusted?", sections.calibration),
+        ("errors", "Errors", "Does it know when it is wrong?", sections.errors_known),
+        ("strange", "Strange inputs", "Does it notice strange inputs?", sections.strange_inputs),
+        ("shift", "Shift", "What happens as inputs shift?", sections.shifts),
+        ("comparison", "Comparison", "Which model is better?", sections.comparisons),
+        ("cost", "Cost", "What does it cost?", sections.costs),
+        ("mistakes", "Mistakes", "Most confident mistakes", sections.mistakes),
+        ("all", "Every figure", "Every figure", sections.everything),
+        ("glossary", "Glossary", "What the figures mean", sections.glossary),
+        ("provenance", "Provenance", "How this was made", sections.provenance),
+    )
+    written = [Part(key, link, heading, section(material)) for key, link, heading, section in parts]
+    there = [part for part in written if part.content]
     body = _masthead(material, title, there) + element(
         "main", _main(material, there), {"id": "main"}
     )
     return _document(title, body)
 
 
-def _main(material: Material, parts: Sequence[tuple[str, str, str]]) -> str:
+def _main(material: Material, parts: Sequence[Part]) -> str:
     return answers(material) + "".join(
         element(
             "section",
-            element("h2", text(heading), {"id": f"{identifier}-h"}) + content,
-            {"id": identifier, "aria-labelledby": f"{identifier}-h"},
+            element("h2", text(part.heading), {"id": f"{part.key}-h"}) + part.content,
+            {"id": part.key, "aria-labelledby": f"{part.key}-h"},
         )
-        for identifier, heading, content in parts
+        for part in parts
     )
 
 
-def _masthead(material: Material, title: str, parts: Sequence[tuple[str, str, str]]) -> str:
+def _masthead(material: Material, title: str, parts: Sequence[Part]) -> str:
     links = "".join(
-        element("li", element("a", text(heading), {"href": f"#{identifier}"}))
-        for identifier, heading, _ in parts
+        element("li", element("a", text(part.link), {"href": f"#{part.key}"})) for part in parts
     )
     created = material.results.metadata.get("created", "")
     levels = sorted({row.level for row in material.results.rows if row.has_interval})
     said = [f"{100 * level:g} % intervals" for level in levels[:2]]
-    facts = " · ".join([*said, *([f"made {text(created)}"] if created else [])])
+    facts = " · ".join([*said, *([f"{text(_date(created))}"] if created else [])])
     return element(
         "header",
         element("a", "Skip to the answers", {"href": "#main", "class": "skip"})
@@ -121,6 +132,20 @@ def _document(title: str, body: str) -> str:
         f"<title>{text(title)}</title>\n<style>\n{_style()}</style>\n</head>\n<body>\n"
         f'<div class="page">\n{body}\n<footer>{made_by}</footer>\n</div>\n</body>\n</html>\n'
     )
+
+
+def _date(created: str) -> str:
+    """Return a time as a reader writes it.
+
+    Example:
+        >>> _date("2026-11-03T20:23:34Z"), _date("once")
+        ('3 November 2026, 20:23 UTC', 'once')
+    """
+    try:
+        time = datetime.strptime(created, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        return created
+    return f"{time.day} {time:%B %Y, %H:%M} UTC"
 
 
 @cache

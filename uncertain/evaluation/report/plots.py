@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from uncertain.evaluation.formatting import count, figure, interval, number
+from uncertain.evaluation.formatting import count, figure, interval, number, percent
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.report import curves
 from uncertain.evaluation.report.glossary import entry
@@ -84,7 +84,10 @@ def reliability_figure(material: Material, predictions: Predictions) -> str:
             **series,
         }
         tip = f"confidence {x:.4f}, correct {y:.4f}, {count(n)} rows"
-        plot.dot(x, y, dot, low=float(bins.low[i]), high=float(bins.high[i]), tip=tip)
+        # Area is rows: a bin of three rows should not shout.
+        radius = 2.3 + 2.7 * math.sqrt(float(bins.share[i] / bins.share.max()))
+        low, high = float(bins.low[i]), float(bins.high[i])
+        plot.dot(x, y, dot, low=low, high=high, radius=radius, tip=tip)
     return as_figure(
         plot.render(),
         swatch(material, source) + name(source) + _training_note(material, predictions),
@@ -110,7 +113,7 @@ def _confidence_bars(plot: Plot, data: curves.TopLabel, style: Attributes) -> No
 
 def _reliability_words(data: curves.TopLabel) -> str:
     return (
-        f"Says {100 * data.confidence:.1f} %, is right {100 * data.accuracy:.1f} % of the time. "
+        f"Says {percent(data.confidence)}, is right {percent(data.accuracy)} of the time. "
         f"{data.outside} of {len(data.bins.count)} bins leave the grey band."
     )
 
@@ -133,7 +136,7 @@ def _reliability_table(source: str, data: curves.TopLabel) -> str:
 
 def pit_figure(material: Material, predictions: Predictions) -> str:
     """Return the PIT histogram of one source."""
-    data = curves.pit_histogram(predictions)
+    data = curves.pit(predictions)
     top = max(float(data.density.max()), data.null_high) * 1.08
     source = predictions.source
     outside = int(np.sum((data.density < data.null_low) | (data.density > data.null_high)))
@@ -304,7 +307,7 @@ def cost_figure(
         f"{info.label} against {price_info.label}",
         "; ".join(f"{clean(s)}: {number(c.value)} and {figure(q)}" for s, c, q in points) + ".",
         Axis(
-            f"{price_info.label.lower()}, logarithmic",
+            f"{price_info.label}, logarithmic",
             low,
             high,
             log=True,

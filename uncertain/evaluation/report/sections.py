@@ -67,7 +67,7 @@ def calibration(material: Material) -> str:
     return body and paragraph(" ".join(notes), "note") + body
 
 
-def mistakes_known(material: Material) -> str:
+def errors_known(material: Material) -> str:
     """Return risk-coverage and ROC curves of error detection."""
 
     def of_task(task: str) -> str:
@@ -84,7 +84,8 @@ def mistakes_known(material: Material) -> str:
         if roc:
             panels += plots.roc_figure(material, f"Mistakes against right answers ({score})", roc)
         key = plots.legend(material, [p.source for p in cases])
-        return key + element("div", panels, {"class": "panels wide-panels"})
+        table = tables.error_table(material, task)
+        return table + key + element("div", panels, {"class": "panels wide-panels"})
 
     body = _by_task(material, of_task)
     note = "Keep the rows that the model is most certain of: how often is it wrong among them?"
@@ -114,10 +115,9 @@ def strange_inputs(material: Material) -> str:
         for row in material.results.rows:
             if row.task == task and ood_parts(row)[0] and row.kind in ("estimate", "undefined"):
                 pairs.setdefault(ood_parts(row)[0], []).append(row)
-        return "".join(
-            _ood_block(material, task, ood, pairs[ood], len(pairs))
-            for ood in sorted(pairs, key=natural_key)
-        )
+        names = sorted(pairs, key=natural_key)
+        blocks = "".join(_ood_block(material, task, ood, pairs[ood]) for ood in names)
+        return blocks + _ood_curves(material, task, names)
 
     body = _by_task(material, of_task)
     note = (
@@ -127,22 +127,30 @@ def strange_inputs(material: Material) -> str:
     return body and paragraph(note, "note") + body
 
 
-def _ood_block(material: Material, task: str, ood: str, rows: Sequence[Row], pairs: int) -> str:
+def _ood_block(material: Material, task: str, ood: str, rows: Sequence[Row]) -> str:
     tag = ' <span class="tag">trivial</span>' if is_trivial(rows) else ""
     head = element("h4", f"{name(ood)}{tag}", {"data-ood": clean(ood)})
-    sources = [s for s in material.sources_of(task) if material.first(task, f"ood:{ood}", s)]
-    drawn = [
-        curve
-        for source in sources
-        if (curve := _ood_curve(material, task, ood, source, pairs * len(sources))) is not None
-    ]
-    plot = ""
-    if drawn:
-        score = ood_parts(drawn[0][0])[1]
-        figure = plots.roc_figure(material, f"{ood} against the test set (score: {score})", drawn)
-        key = plots.legend(material, [row.source for row, _, _ in drawn])
-        plot = key + element("div", figure, {"class": "panels wide-panels"})
-    return element("div", head + tables.ood_table(material, task, ood, rows) + plot, _STACK)
+    return element("div", head + tables.ood_table(material, task, ood, rows), _STACK)
+
+
+def _ood_curves(material: Material, task: str, names: Sequence[str]) -> str:
+    panels, shown = [], set()
+    for ood in names:
+        sources = [s for s in material.sources_of(task) if material.first(task, f"ood:{ood}", s)]
+        drawn = [
+            curve
+            for source in sources
+            if (curve := _ood_curve(material, task, ood, source, len(names) * len(sources)))
+        ]
+        if drawn:
+            score = ood_parts(drawn[0][0])[1]
+            heading = f"{ood} against the test set (score: {score})"
+            panels.append(plots.roc_figure(material, heading, drawn))
+            shown |= {row.source for row, _, _ in drawn}
+    if not panels:
+        return ""
+    key = plots.legend(material, [s for s in material.sources_of(task) if s in shown])
+    return key + element("div", "".join(panels), {"class": "panels wide-panels"})
 
 
 _STACK = {"class": "stack"}
@@ -321,10 +329,10 @@ def _definition(term: str, *sentences: str) -> str:
     return element("div", element("dt", text(term)) + shown)
 
 
-def provenance(material: Material, command: str) -> str:
+def provenance(material: Material) -> str:
     """Return the command, the seed and the versions."""
     facts = dict(material.results.metadata)
-    command = command or facts.get("command", "")
+    command = material.command
     facts.pop("command", None)
     shown = {"models": join_names(material.sources, most=30)}
     files = [(key.replace("_", " "), name(value)) for key, value in facts.items()]

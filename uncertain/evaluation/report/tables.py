@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from uncertain.evaluation.formatting import (
     NOTHING,
@@ -21,6 +21,15 @@ from uncertain.evaluation.report.plots import swatch
 from uncertain.evaluation.report.svg import Axis, padded, strip
 from uncertain.evaluation.results import FIELDS, Row
 
+ASIDE = (
+    "ece_null",
+    "auroc",
+    "aurc",
+    "aupr_error_positive",
+    "aupr_correct_positive",
+    "fpr95_error_positive",
+)
+"""Metrics with a place of their own: beside the ECE, or with the mistakes."""
 MOST_ROWS = 2000
 MOST_PAIRS = 48
 
@@ -46,7 +55,7 @@ def cell(row: Row | None, label: str, *, extra: str = "", best: bool = False) ->
     shown = element("span", text(figure(row)), {"class": "best" if best else None})
     small = element("small", text(interval(row))) if row.has_interval else ""
     if not math.isfinite(row.value):
-        small = element("small", text(row.reason))
+        small = element("small", text(row.reason), {"class": "words"})
     content = element("span", shown + group + small + extra)
     return element("td", content, {**attributes, **row_attributes(row)})
 
@@ -79,7 +88,11 @@ def table(caption: str, header: Sequence[tuple[str, bool]], body: Sequence[str])
         + element("thead", element("tr", head, {"role": "row"}), {"role": "rowgroup"})
         + element("tbody", "".join(body), {"role": "rowgroup"})
     )
-    return element("table", parts, {"class": "table", "role": "table"})
+    inner = element("table", parts, {"class": "table", "role": "table"})
+    region: Attributes = {
+        "class": "wide", "tabindex": 0, "role": "region", "aria-label": clean(caption),
+    }  # fmt: skip
+    return element("div", inner, region)
 
 
 def line(head: str, cells: Sequence[str]) -> str:
@@ -103,7 +116,7 @@ def metric_head(metric: str, variant: str = "") -> str:
 def summary(material: Material, task: str, split: str) -> str:
     """Return the table of a split: one line a model, one column a metric."""
     sources = [s for s in material.sources_of(task) if material.metrics(task, split)]
-    columns = [m for m in material.metrics(task, split) if m != "ece_null"]
+    columns = [m for m in material.metrics(task, split) if m not in ASIDE]
     found = {
         (metric, source): material.row(task, split, metric, source)
         for metric in columns
@@ -133,27 +146,15 @@ def _shown_variant(metric: str, rows: Sequence[Row | None]) -> str:
 
 
 def _null_remark(material: Material, row: Row | None) -> str:
-    """Return what the plug-in ECE would be if the model were calibrated."""
-    if row is None or row.metric != "ece":
+    """Return what a plug-in calibration error would be if the model were calibrated."""
+    null = None if row is None else material.null_of(row)
+    if row is None or null is None:
         return ""
-    rows = [
-        r
-        for r in material.results.select(
-            metric="ece_null", source=row.source, split=row.split, task=row.task
-        )
-        if r.variant.startswith(row.variant) and r.training == row.training
-    ]
-    if not rows:
-        return ""
-    null = rows[0]
-    point = next(
-        (v for v in (null.high, *(r.value for r in rows[1:])) if math.isfinite(v)), math.nan
-    )
-    digits = decimals(row.value)
+    digits = min(decimals(row.value), decimals(null.value))
     words = f"{number(null.value, digits)} if calibrated"
-    if math.isfinite(point):
-        words += f" (95 % below {number(point, digits)})"
-    return element("small", text(words), row_attributes(null))
+    if math.isfinite(null.high):
+        words += f" (95\N{NO-BREAK SPACE}% below {number(null.high, digits)})"
+    return element("small", text(words), {"class": "words", **row_attributes(null)})
 
 
 def _over_remark(rows: Sequence[Row | None]) -> str:
@@ -183,7 +184,7 @@ def ood_table(material: Material, task: str, ood: str, rows: Sequence[Row]) -> s
     ends = [v for (m, _, _), r in found.items() if m == "auroc" for v in (r.value, r.low, r.high)]
     axis = Axis("AUROC", min([0.5, *(v for v in ends if math.isfinite(v))]), 1.0)
     body = []
-    for source, score in [*models, *controls]:
+    for source, score in [*sorted(models, key=lambda m: material.sources.index(m[0])), *controls]:
         auroc = found.get(("auroc", source, score))
         css = str(material.style(source)["class"]) if (source, score) in models else "none"
         drawing = _strip_cell(material, auroc, axis, css, guide=0.5)
@@ -191,6 +192,46 @@ def ood_table(material: Material, task: str, ood: str, rows: Sequence[Row]) -> s
         body.append(line(_score_head(material, source, score, auroc), [drawing, *cells]))
     header = [("Model and score", False), ("", False)] + [(metric_head(m), True) for m in metrics]
     return table(f"Noticing {clean(ood)}", header, body)
+
+
+def error_table(material: Material, task: str) -> str:
+    """Return how well each model's scores rank its own mistakes on the test set."""
+    metrics = (
+        "auroc",
+        "aupr_error_positive",
+        "aupr_correct_positive",
+        "fpr95_error_positive",
+        "aurc",
+    )
+    found: dict[tuple[str, str, str], Row] = {}
+    for row in material.results.select(task=task, split="test", metric=metrics, kind=_FIGURES):
+        key = (row.metric, row.source, row.variant)
+        if row.variant.startswith("error:") and (key not in found or not row.training):
+            found[key] = row
+    variants = {variant for _, _, variant in found}
+    main = main_variant("auroc", variants)
+    header = [("Model and score", False)] + [(metric_head(m), True) for m in metrics]
+
+    def body(chosen: Collection[str]) -> list[str]:
+        lines = []
+        for source in material.sources_of(task):
+            for variant in sorted({v for _, s, v in found if s == source and v in chosen}):
+                cells = [
+                    cell(found.get((m, source, variant)), clean(entry(m).label)) for m in metrics
+                ]
+                score = element("small", f"by {name(variant.removeprefix('error:'))}")
+                lines.append(line(swatch(material, source) + name(source) + score, cells))
+        return lines
+
+    if not found:
+        return ""
+    shown = table("Ranking its own mistakes", header, body({main}))
+    others = body(variants - {main})
+    hidden = table("Ranking its own mistakes by other scores", header, others) if others else ""
+    return shown + (details("Other scores", hidden) if hidden else "")
+
+
+_FIGURES = ("estimate", "undefined")
 
 
 def _score_head(material: Material, source: str, score: str, row: Row | None) -> str:
@@ -238,7 +279,9 @@ def comparison_table(material: Material, rows: Sequence[Row]) -> str:
             text(p_text(row.p_value)),
             {"class": "n", "role": "cell", "data-label": "p (Holm)", "data-p": row.p_value},
         )
-        verdict = element("td", _verdict(row), {"role": "cell", "data-label": "Reading"})
+        verdict = element(
+            "td", element("span", _verdict(row)), {"role": "cell", "data-label": "Reading"}
+        )
         body.append(line(label, [drawing, cell(row, "Difference"), p, verdict]))
     header = [
         ("Figure and pair", False), ("", False), ("Difference", True), ("p (Holm)", True),
