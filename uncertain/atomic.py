@@ -245,7 +245,7 @@ def _explain(error: OSError, path: Path) -> OSError:
         reason = "writing there is not allowed: change the permissions or choose another place"
     elif code == errno.EISDIR:
         reason = "it is a directory: give a file name"
-    elif code in (errno.ENOENT, errno.ENOTDIR) and path.exists():
+    elif code in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST) and path.exists():
         reason = "it is not a directory: choose another place"
     elif code in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST):
         reason = "its directory does not exist: create it first"

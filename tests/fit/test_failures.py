@@ -85,7 +85,9 @@ def test_many_rows_are_counted():
 def test_a_gradient_is_named_by_its_parameter():
     model, states = line(), []
     poison = Poison(model, 2, where="gradient")
-    with pytest.raises(NonFiniteError, match=r"gradient of weight` is not finite at step 3 .and no"):
+    with pytest.raises(
+        NonFiniteError, match=r"gradient of weight` is not finite at step 3 .and no"
+    ):
         fit(
             model,
             regression(),

@@ -83,7 +83,7 @@ def checkpoints(
     def start(run: Run) -> Hooks:
         if run.world.rank == 0:
             atomic.check_writable_directory(folder, create=True)
-        saved, best, written = -1, 0, time.monotonic()
+        saved, best, written = (-1, ""), 0, time.monotonic()
 
         def save() -> None:
             nonlocal saved, best, written
@@ -93,9 +93,10 @@ def checkpoints(
             if run.best is not None and run.best.step == run.step != best:
                 best = run.step
                 _write(folder / BEST, run, {"model": dict(run.model.state_dict())})
-            if due or run.stopped:
-                _write(folder / LAST, run, run.state_dict(), check=saved < 0)
-                saved, written = run.step, time.monotonic()
+            now = run.step, run.outcome
+            if (due or run.stopped) and now != saved:
+                _write(folder / LAST, run, run.state_dict(), check=saved[0] < 0)
+                saved, written = now, time.monotonic()
                 run.checkpoint = folder / LAST
 
         def resume() -> dict[str, Any] | None:
@@ -105,7 +106,7 @@ def checkpoints(
                 raise found
             if found is None:
                 return None
-            saved, run.checkpoint = found["step"], folder / LAST
+            saved, run.checkpoint = (found["step"], found["stopped"]), folder / LAST
             return dict(found)
 
         return Hooks(save=save, resume=resume)

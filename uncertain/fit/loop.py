@@ -27,7 +27,7 @@ from uncertain.fit.preparation import (
     check_predictor,
     checked_source,
 )
-from uncertain.fit.run import INTERRUPTED, Callback, Run, Score
+from uncertain.fit.run import ALL_STEPS, INTERRUPTED, Callback, Run, Score
 from uncertain.fit.sampling import Sampler, preserved_generators
 from uncertain.fit.sources import Source
 from uncertain.fit.stepping import Drawer, custom_step, gradient_step
@@ -175,7 +175,7 @@ def _train(
                 hooks.begin()
         _loop(run, sampler, validator, signals)
         if not run.stopped:
-            run.stop("steps")
+            run.stop(ALL_STEPS)
         for hooks in run.hooks:
             if hooks.save:
                 hooks.save()

@@ -33,6 +33,10 @@ INTERRUPTED = "interrupted"
 """The reason of a training that was stopped from outside, and can go on."""
 
 
+ALL_STEPS = "steps"
+"""The reason of a training that did what was asked."""
+
+
 class Score(NamedTuple):
     """A validation: the number of steps done, and what it gave (lower is better)."""
 
@@ -147,6 +151,11 @@ class Run:
         """End training after the step under way; the first reason given is kept."""
         self.stopped = self.stopped or reason
 
+    @property
+    def outcome(self) -> str:
+        """Why training ended, where a resumed one should not go on: a callback's reason."""
+        return "" if self.stopped in (INTERRUPTED, ALL_STEPS) else self.stopped
+
     def record(self, terms: dict[str, float]) -> None:
         """Add one step's terms to the history."""
         self.terms = terms
@@ -180,7 +189,7 @@ class Run:
                 for name, values in self.history.items()
             },
             "scores": [list(score) for score in self.scores],
-            "stopped": "" if self.stopped == INTERRUPTED else self.stopped,
+            "stopped": self.outcome,
             "seconds": self.seconds,
         }
 
