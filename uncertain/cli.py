@@ -32,13 +32,19 @@ def _version(show: bool) -> None:
         raise typer.Exit
 
 
+_debug = False
+
+
 @app.callback()
 def _root(
+    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Hold the options that stand before every verb."""
+    global _debug
+    _debug = debug
 
 
 @app.command()
@@ -146,7 +152,7 @@ def benchmark(
             suite,
             models=models,
             seeds=seeds,
-            budget=budget,
+            budget=budget,  # type: ignore[arg-type]
             out=out,
             workers=workers,
             plan_only=plan,
@@ -197,7 +203,7 @@ class _clear_errors:  # noqa: N801 - used as a statement
         if isinstance(error, KeyboardInterrupt):
             typer.echo("stopped.", err=True)
             raise typer.Exit(130) from None
-        if isinstance(error, ValueError | TypeError | OSError | ModuleNotFoundError):
+        if not _debug and isinstance(error, ValueError | TypeError | OSError | ModuleNotFoundError):
             typer.echo(f"uncertain: {error}", err=True)
             raise typer.Exit(2) from None
 

@@ -8,7 +8,7 @@ import json
 from uncertain.benchmark.cells import prediction_file
 from uncertain.benchmark.plan import Cell, Plan
 from uncertain.benchmark.tasks import Task, load_splits
-from uncertain.evaluation import Predictions, Results, Row, evaluate, load_predictions, write_report
+from uncertain.evaluation import Predictions, Results, Row, evaluate, read_predictions, write_report
 
 
 def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
@@ -49,15 +49,15 @@ def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
 def _load(plan: Plan, cell: Cell) -> list[Predictions]:
     folder = plan.folder(cell)
     names = json.loads((folder / "cell.json").read_text())["splits"]
-    return [load_predictions(prediction_file(folder, name)) for name in names]
+    return [read_predictions(prediction_file(folder, name), split=name) for name in names]
 
 
 def _with_inputs(task: Task, predictions: list[Predictions]) -> list[Predictions]:
     """Join the test images by row id, so that the report can show the mistakes."""
     test = load_splits(task, 0)["test"]
-    if test.x.ndim != 4:
+    if len(test.x.shape) != 4:
         return predictions
-    images = dict(zip(test.row_ids.tolist(), test.x.numpy(), strict=True))
+    images = dict(zip(test.row_ids.tolist(), test.x[:].numpy(), strict=True))
     return [dataclasses.replace(p, inputs=images) if p.split == "test" else p for p in predictions]
 
 

@@ -7,14 +7,14 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from uncertain import atomic, data, predictive
 from uncertain.benchmark.models import Model, resolve_model, train_model
 from uncertain.benchmark.plan import Cell, folder_name
-from uncertain.benchmark.tasks import Task, load_splits
+from uncertain.benchmark.tasks import Budget, Task, class_count, load_splits, targets
 from uncertain.benchmark.training import Predictor, Settings, Trained, Training
 from uncertain.data import Split
 
@@ -24,30 +24,36 @@ TUNING_SEED = 10_000
 """The candidates' trainings use a seed that no reported training has."""
 
 
+class Trial(NamedTuple):
+    """One candidate's settings and what validation said of them."""
+
+    settings: dict[str, float | int]
+    nll: float
+
+
 def tuning_file(out: Path, task: Task, model: str) -> Path:
     """Return where a model's chosen settings lie."""
     return out / "tuning" / task.name / f"{folder_name(model)}.json"
 
 
-def tune(out: Path, task: Task, name: str, budget: str, report: Report) -> None:
+def tune(out: Path, task: Task, name: str, budget: Budget, report: Report) -> None:
     """Train every candidate once and keep the settings of the lowest validation NLL."""
     model = resolve_model(name)
     splits = load_splits(task, 0)
-    trials = []
+    trials: list[Trial] = []
     for done, settings in enumerate(model.candidates):
         training = _training(out, task, splits, TUNING_SEED, budget, settings, report)
         training = replace(training, report=_shifted_report(report, done, len(model.candidates)))
         trained = train_model(model, training)
-        trials.append({"settings": dict(settings), "nll": _nll(trained.predictor, training)})
-    finite = [trial for trial in trials if math.isfinite(trial["nll"])] or trials
-    best = min(finite, key=lambda trial: trial["nll"])
+        trials.append(Trial(dict(settings), _nll(trained.predictor, training)))
+    best = min(trials, key=lambda trial: trial.nll if math.isfinite(trial.nll) else math.inf)
     path = tuning_file(out, task, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    chosen = {"settings": best["settings"], "trials": trials}
+    chosen = {"settings": best.settings, "trials": [trial._asdict() for trial in trials]}
     atomic.write_text(path, json.dumps(chosen, indent=2))
 
 
-def run_cell(out: Path, folder: Path, cell: Cell, budget: str, report: Report) -> None:
+def run_cell(out: Path, folder: Path, cell: Cell, budget: Budget, report: Report) -> None:
     """Train one model with one seed on one task; its folder is complete when ``cell.json`` is."""
     model = resolve_model(cell.model)
     splits = load_splits(cell.task, cell.seed)
@@ -81,20 +87,18 @@ def _training(
     task: Task,
     splits: dict[str, Split],
     seed: int,
-    budget: str,
+    budget: Budget,
     settings: Settings,
     report: Report,
 ) -> Training:
-    train = splits["train"]
-    classes = int(train.y.max()) + 1 if task.kind == "classification" else 0
     return Training(
         task=task.name,
         kind=task.kind,
-        train=train,
+        train=splits["train"],
         validation=splits["validation"],
-        classes=classes,
+        classes=class_count(task, splits["train"]),
         network=task.network,
-        steps=task.steps[budget],  # type: ignore[index]
+        steps=task.steps_of(budget),
         batch_size=task.batch_size,
         seed=seed,
         settings=settings,
@@ -110,7 +114,7 @@ def _shifted_report(report: Report, done: int, parts: int) -> Report:
 def _nll(predictor: Predictor, training: Training) -> float:
     split = training.validation
     predicted = predictive.predict(predictor, split.x, batch_size=1024)
-    return float(-predictive.log_prob(predicted, torch.as_tensor(split.y)).double().mean())
+    return float(-predictive.log_prob(predicted, targets(split)).double().mean())
 
 
 def _predict(predictor: Predictor, split: Split, cell: Cell, name: str, folder: Path) -> None:
@@ -121,7 +125,9 @@ def _predict(predictor: Predictor, split: Split, cell: Cell, name: str, folder: 
         None if name.startswith("ood:") else split.y,
         row_ids=split.row_ids,
         groups=split.groups,
-        scores=_controls(split) if split.x.ndim == 4 and not name.startswith("shift:") else {},
+        scores=_controls(split)
+        if len(split.x.shape) == 4 and not name.startswith("shift:")
+        else {},
         source=cell.model,
         split=name,
         training=str(cell.seed),
@@ -131,7 +137,7 @@ def _predict(predictor: Predictor, split: Split, cell: Cell, name: str, folder: 
 
 def _controls(split: Split) -> dict[str, np.ndarray]:
     """Return scores that look at no model, so that a trivial pair shows itself."""
-    return {f"control:{name}": score.numpy() for name, score in data.controls(split.x).items()}
+    return {f"control:{name}": score.numpy() for name, score in data.controls(split.x[:]).items()}
 
 
 def _record(

@@ -12,18 +12,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from torch import nn
-
 from uncertain import baselines, checks
 from uncertain.benchmark.training import (
-    Cost,
     Predictor,
     Settings,
     Trained,
     Training,
     member_trainings,
-    parameter_count,
     shared_network,
+    trained,
 )
 
 MEMBERS = 5
@@ -39,19 +36,21 @@ class Model:
     """A way to train, the tasks it fits, and the settings among which validation chooses.
 
     Every built-in model has the same number of candidates, so that none is tuned harder than
-    another; a model that ``tunes_as`` another takes that one's choice.
+    another; a model that ``tunes_as`` another takes that one's choice. One without ``images`` is
+    tried on image tasks only where it is asked for by name.
     """
 
     train: Train
     kinds: frozenset[str]
     candidates: tuple[Settings, ...] = ({},)
     tunes_as: str = ""
+    images: bool = True
 
 
 def softmax(training: Training) -> Trained:
     """One network with a softmax output."""
     model, seconds = shared_network(training)
-    return Trained(model, Cost(seconds, parameter_count(model), 1))
+    return trained(model, seconds)
 
 
 def mc_dropout(training: Training) -> Trained:
@@ -59,7 +58,7 @@ def mc_dropout(training: Training) -> Trained:
     model, seconds = shared_network(training)
     assert isinstance(model, baselines.Softmax)
     predictor = baselines.MonteCarloDropout(model.network, members=MASKS, seed=training.seed)
-    return Trained(predictor, Cost(seconds, parameter_count(model), MASKS))
+    return trained(predictor, seconds)
 
 
 def deep_ensemble(training: Training) -> Trained:
@@ -72,7 +71,7 @@ def deep_ensemble(training: Training) -> Trained:
         networks.append(network)
         seconds += cost
     predictor = baselines.DeepEnsemble(networks)
-    return Trained(predictor, Cost(seconds, parameter_count(predictor), MEMBERS))
+    return trained(predictor, seconds)
 
 
 def gaussian(training: Training) -> Trained:
@@ -108,9 +107,11 @@ MODELS: dict[str, Model] = {
     "deep_ensemble": Model(deep_ensemble, _CLASSIFICATION, tunes_as="softmax"),
     "gaussian": Model(gaussian, _REGRESSION, _NETWORK_SETTINGS),
     "gaussian_ensemble": Model(deep_ensemble, _REGRESSION, tunes_as="gaussian"),
-    "random_forest": Model(random_forest, _CLASSIFICATION | _REGRESSION, _FOREST_SETTINGS),
+    "random_forest": Model(
+        random_forest, _CLASSIFICATION | _REGRESSION, _FOREST_SETTINGS, images=False
+    ),
     "gradient_boosted_trees": Model(
-        gradient_boosted_trees, _CLASSIFICATION | _REGRESSION, _BOOSTING_SETTINGS
+        gradient_boosted_trees, _CLASSIFICATION | _REGRESSION, _BOOSTING_SETTINGS, images=False
     ),
 }
 
@@ -141,12 +142,10 @@ def resolve_model(name: str) -> Model:
 def train_model(model: Model, training: Training) -> Trained:
     """Train, and measure the cost of a model that did not state it."""
     started = time.process_time()
-    trained = model.train(training)
-    if isinstance(trained, Trained):
-        return trained
-    seconds = time.process_time() - started
-    parameters = parameter_count(trained) if isinstance(trained, nn.Module) else 0
-    return Trained(trained, Cost(seconds, parameters, 1))
+    result = model.train(training)
+    if isinstance(result, Trained):
+        return result
+    return trained(result, time.process_time() - started)
 
 
 def _part(training: Training, done: int, parts: int) -> Callable[[int, int], None]:
@@ -163,4 +162,4 @@ def _estimator(build: Callable[..., Predictor], training: Training) -> Trained:
     predictor = build(
         training.train.x, training.train.y, seed=training.seed, settings=training.settings
     )
-    return Trained(predictor, Cost(time.process_time() - started, 0, 1))
+    return trained(predictor, time.process_time() - started)

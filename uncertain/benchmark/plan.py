@@ -16,7 +16,7 @@ from typing import Any
 import uncertain
 from uncertain import atomic, checks
 from uncertain.benchmark.models import MODELS, Model, resolve_model
-from uncertain.benchmark.tasks import SUITES, Task
+from uncertain.benchmark.tasks import SUITES, Budget, Task
 
 FORMAT = 1
 
@@ -40,7 +40,7 @@ class Plan:
     """A whole run: where it writes, and every cell in the order it is started."""
 
     suite: str
-    budget: str
+    budget: Budget
     seeds: int
     out: Path
     cells: tuple[Cell, ...]
@@ -64,7 +64,7 @@ def make_plan(
     *,
     models: Sequence[str] | None,
     seeds: int,
-    budget: str,
+    budget: Budget,
     out: str | Path,
 ) -> Plan:
     """Check every name and the output folder, and list the cells.
@@ -94,7 +94,7 @@ def make_plan(
         Cell(task, name, seed)
         for task in tasks
         for seed in range(seeds)
-        for name in _fitting(task, resolved)
+        for name in _fitting(task, resolved, by_name=names is not None)
     )
     if not cells:
         raise ValueError(
@@ -124,8 +124,13 @@ def _tasks(suite: str | Sequence[Task]) -> tuple[Task, ...]:
     return tuple(suite)
 
 
-def _fitting(task: Task, models: dict[str, Model]) -> list[str]:
-    return [name for name, model in models.items() if task.kind in model.kinds]
+def _fitting(task: Task, models: dict[str, Model], *, by_name: bool) -> list[str]:
+    images = task.network != "mlp"
+    return [
+        name
+        for name, model in models.items()
+        if task.kind in model.kinds and (model.images or by_name or not images)
+    ]
 
 
 def _claim(plan: Plan) -> None:

@@ -6,12 +6,13 @@ finished jobs stay finished.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class _Progress:
     running: dict[str, tuple[float, int, int]] = field(default_factory=dict)
 
 
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _reports: Any = None
 
 
@@ -70,18 +72,45 @@ def execute(jobs: Sequence[Job], *, title: str, workers: int, console: Console) 
     )
     progress = _Progress(len(jobs))
     try:
-        futures = {pool.submit(_call, job): job for job in jobs}
-        with Live(console=console, refresh_per_second=4, transient=True) as live:
-            while futures:
-                done, _ = wait(futures, timeout=0.25, return_when=FIRST_COMPLETED)
-                _drain(reports, progress)
-                for future in done:
-                    _finish(future, futures.pop(future), progress, console)
-                live.update(_table(title, progress))
+        with _one_thread():
+            _run(pool, jobs, reports, title, progress, console)
     except BaseException:
         _stop(pool)
         raise
     pool.shutdown()
+
+
+def _run(
+    pool: ProcessPoolExecutor,
+    jobs: Sequence[Job],
+    reports: Any,
+    title: str,
+    progress: _Progress,
+    console: Console,
+) -> None:
+    futures = {pool.submit(_call, job): job for job in jobs}
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        while futures:
+            done, _ = wait(futures, timeout=0.25, return_when=FIRST_COMPLETED)
+            _drain(reports, progress)
+            for future in done:
+                _finish(future, futures.pop(future), progress, console)
+            live.update(_table(title, progress))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let every library of a spawned worker start with one thread, whatever it counts by."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _finish(future: Future[float], job: Job, progress: _Progress, console: Console) -> None:

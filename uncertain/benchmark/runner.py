@@ -16,7 +16,7 @@ from uncertain.benchmark.cells import run_cell, tune, tuning_file
 from uncertain.benchmark.models import MEMBERS, Model, resolve_model
 from uncertain.benchmark.plan import Plan, make_plan
 from uncertain.benchmark.pool import Job, clock, execute
-from uncertain.benchmark.tasks import Task, load_splits
+from uncertain.benchmark.tasks import Budget, Task, class_count, load_splits
 from uncertain.benchmark.training import Training, probe_step_seconds
 from uncertain.evaluation import Results
 
@@ -26,7 +26,7 @@ def run(
     *,
     models: Sequence[str] | None = None,
     seeds: int = 3,
-    budget: str = "desk",
+    budget: Budget = "desk",
     out: str | Path = "uncertain-benchmark",
     workers: int = 0,
     plan_only: bool = False,
@@ -129,7 +129,7 @@ def _estimate(plan: Plan, workers: int) -> float:
         )
         names = {cell.model for cell in plan.pending if cell.task == task}
         trainings += sum(len(resolve_model(name).candidates) for name in names)
-        total += trainings * step * task.steps[plan.budget]  # type: ignore[index]
+        total += trainings * step * task.steps_of(plan.budget)
     return total / workers
 
 
@@ -139,7 +139,6 @@ def _trainings(model: Model, name: str) -> int:
 
 def _step_seconds(plan: Plan, task: Task) -> float:
     splits = load_splits(task, 0)
-    classes = int(splits["train"].y.max()) + 1 if task.kind == "classification" else 0
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -149,7 +148,7 @@ def _step_seconds(plan: Plan, task: Task) -> float:
                 kind=task.kind,
                 train=splits["train"],
                 validation=splits["validation"],
-                classes=classes,
+                classes=class_count(task, splits["train"]),
                 network=task.network,
                 steps=5,
                 batch_size=task.batch_size,

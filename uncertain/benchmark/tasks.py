@@ -5,12 +5,15 @@ A task is a value; its splits are made from its data set and a seed by :func:`lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
 from uncertain import data
 from uncertain.data import DataSet, Split
+from uncertain.data.severities import Corruption
 
 Budget = Literal["desk", "full"]
 
@@ -25,7 +28,8 @@ class Task:
         data: Name for :func:`uncertain.data.load`, or a function (importable by its module, as
             workers are spawned) from a seed to a data set.
         network: Which of the small networks the neural models use.
-        steps: Optimiser steps of one training, by budget.
+        steps: Optimiser steps of one training, on the ``desk`` budget.
+        full_steps: The same on the ``full`` budget.
         batch_size: Rows a step.
         class_split: Which of the five fixed splits into known and held-out classes; ``None`` keeps
             every class.
@@ -39,15 +43,20 @@ class Task:
     kind: Literal["classification", "regression"]
     data: str | Callable[[int], DataSet]
     network: Literal["convolutional", "resnet", "mlp"]
-    steps: Mapping[Budget, int]
+    steps: int
+    full_steps: int
     batch_size: int = 64
     class_split: int | None = None
     ood: tuple[str, ...] = ()
-    shifts: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    shifts: tuple[tuple[Corruption, tuple[int, ...]], ...] = ()
     split_by_seed: bool = False
 
+    def steps_of(self, budget: Budget) -> int:
+        """Return the optimiser steps of one training."""
+        return self.steps if budget == "desk" else self.full_steps
 
-_IMAGE_SHIFTS = (
+
+_IMAGE_SHIFTS: tuple[tuple[Corruption, tuple[int, ...]], ...] = (
     ("rotation", (1, 3, 5)),
     ("gaussian_noise", (1, 3, 5)),
     ("blur", (1, 3, 5)),
@@ -57,7 +66,7 @@ _IMAGE_SHIFTS = (
 
 
 def _tabular(name: str, steps: int = 600) -> Task:
-    return Task(name, "classification", name, "mlp", {"desk": steps, "full": 4 * steps})
+    return Task(name, "classification", name, "mlp", steps, 4 * steps)
 
 
 def _uci(name: str, steps: int) -> Task:
@@ -66,7 +75,8 @@ def _uci(name: str, steps: int) -> Task:
         "regression",
         f"uci/{name}",
         "mlp",
-        {"desk": steps, "full": 4 * steps},
+        steps,
+        4 * steps,
         split_by_seed=True,
     )
 
@@ -78,12 +88,13 @@ SUITES: dict[str, tuple[Task, ...]] = {
             "classification",
             "mnist5k",
             "convolutional",
-            {"desk": 240, "full": 1200},
+            240,
+            1200,
             class_split=0,
             ood=("glyphs",),
             shifts=(("rotation", (1, 3, 5)),),
         ),
-        Task("diabetes", "regression", "diabetes", "mlp", {"desk": 300, "full": 1500}),
+        Task("diabetes", "regression", "diabetes", "mlp", 300, 1500),
     ),
     "images": (
         *(
@@ -92,7 +103,8 @@ SUITES: dict[str, tuple[Task, ...]] = {
                 "classification",
                 "mnist5k",
                 "convolutional",
-                {"desk": 600, "full": 3000},
+                600,
+                3000,
                 class_split=split,
                 ood=("glyphs", "noise"),
                 shifts=_IMAGE_SHIFTS,
@@ -105,7 +117,8 @@ SUITES: dict[str, tuple[Task, ...]] = {
                 "classification",
                 "cifar10",
                 "resnet",
-                {"desk": 1500, "full": 20000},
+                1500,
+                20000,
                 batch_size=128,
                 class_split=split,
                 ood=("noise",),
@@ -116,7 +129,7 @@ SUITES: dict[str, tuple[Task, ...]] = {
     ),
     "tabular": tuple(_tabular(name) for name in ("digits", "breast_cancer", "wine", "iris")),
     "regression": (
-        Task("diabetes", "regression", "diabetes", "mlp", {"desk": 600, "full": 3000}),
+        Task("diabetes", "regression", "diabetes", "mlp", 600, 3000),
         _uci("concrete", 1500),
         _uci("energy", 1500),
         _uci("kin8nm", 2000),
@@ -141,7 +154,7 @@ def load_splits(task: Task, seed: int) -> dict[str, Split]:
     )
     if task.class_split is not None:
         whole = data.held_out_classes(whole, split=task.class_split)
-    if whole.train.x.ndim == 2:
+    if len(whole.train.x.shape) == 2:
         whole = data.standardise(whole)
     splits = {"train": whole.train, "validation": whole.validation, "test": whole.test}
     splits |= {f"ood:{name}": split for name, split in whole.ood.items()}
@@ -153,6 +166,18 @@ def load_splits(task: Task, seed: int) -> dict[str, Split]:
     return splits
 
 
-def _shifted(split: Split, kind: str, severity: int) -> Split:
-    x = data.corrupt(split.x, kind, severity, seed=0, row_ids=split.row_ids)
+def class_count(task: Task, train: Split) -> int:
+    """Return how many classes a task has, 0 for regression."""
+    return int(targets(train).max()) + 1 if task.kind == "classification" else 0
+
+
+def targets(split: Split) -> Tensor:
+    """Return a split's targets, which every split but the out-of-distribution ones has."""
+    if split.y is None:
+        raise ValueError("`split` should have targets to train or to score on, got none.")
+    return split.y
+
+
+def _shifted(split: Split, kind: Corruption, severity: int) -> Split:
+    x = data.corrupt(split.x[:], kind, severity, seed=0, row_ids=split.row_ids)
     return Split(x=x, y=split.y, row_ids=split.row_ids, groups=split.groups)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
+import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,10 +20,14 @@ from torch.distributions import Distribution
 
 import uncertain
 from uncertain import atomic, baselines, fit, predictive
+from uncertain.benchmark.tasks import targets
 from uncertain.data import Split
 
 Predictor = Callable[[Any], Distribution]
 Settings = Mapping[str, float | int]
+
+CHECKPOINT_SECONDS = 20.0
+"""A killed training loses at most this much."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +98,31 @@ def shared_network(training: Training) -> tuple[nn.Module, float]:
         if path.is_file() and cost.is_file():
             return predictive.load(path), float(json.loads(cost.read_text())["train_seconds"])
         model = _build(training)
-        seconds = _train(model, training, path.with_suffix(".checkpoint"))
+        seconds = _train(model, training, path.with_suffix(".checkpoints"))
         predictive.save(model, path)
         atomic.write_text(cost, json.dumps({"train_seconds": seconds}))
     return model, seconds
+
+
+def probe_step_seconds(training: Training) -> float:
+    """Return the seconds one optimiser step takes, by taking a few; nothing is kept."""
+    model = _build(training)
+    fit.fit(
+        model,
+        (training.train.x, targets(training.train)),
+        steps=1,
+        batch_size=training.batch_size,
+        seed=training.seed,
+    )
+    started = time.perf_counter()
+    fit.fit(
+        model,
+        (training.train.x, targets(training.train)),
+        steps=training.steps,
+        batch_size=training.batch_size,
+        seed=training.seed,
+    )
+    return (time.perf_counter() - started) / training.steps
 
 
 def member_trainings(training: Training, members: int) -> list[Training]:
@@ -103,49 +131,57 @@ def member_trainings(training: Training, members: int) -> list[Training]:
     return [replace(training, seed=seed) for seed in seeds]
 
 
-def parameter_count(module: nn.Module) -> int:
-    """Return how many numbers a module learns."""
-    return sum(p.numel() for p in module.parameters())
+def trained(predictor: Predictor, train_seconds: float) -> Trained:
+    """Return a predictor with its whole cost."""
+    size = baselines.cost(predictor)
+    return Trained(predictor, Cost(train_seconds, size.parameters, size.forward_passes))
 
 
 def _build(training: Training) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(training.seed)
-        network = _network(training)
+    network = _network(training)
     if training.kind == "classification":
         return baselines.Softmax(network)
-    return baselines.GaussianRegression.from_data(network, training.train.y)
+    return baselines.GaussianRegression.from_data(network, targets(training.train))
 
 
 def _network(training: Training) -> nn.Module:
-    dropout = float(training.settings.get("dropout", 0.0))
+    dropout = float(training.settings.get("dropout", 0.1))
     shape = tuple(training.train.x.shape[1:])
     outputs = training.classes or 2
     if training.network == "convolutional":
-        return baselines.convolutional(shape, outputs, dropout=dropout)
+        return baselines.convolutional(shape, outputs, dropout=dropout, seed=training.seed)
     if training.network == "resnet":
-        return baselines.resnet(shape, outputs, dropout=dropout)
-    return baselines.mlp(shape[0], outputs, dropout=dropout)
+        return baselines.resnet(shape, outputs, dropout=dropout, seed=training.seed)
+    return baselines.mlp(math.prod(shape), outputs, dropout=dropout, seed=training.seed)
 
 
-def _train(model: nn.Module, training: Training, checkpoint: Path) -> float:
+def _train(model: nn.Module, training: Training, checkpoints: Path) -> float:
+    """Train in place, resuming what an earlier process began; return CPU seconds, of this one."""
     rate = float(training.settings.get("learning_rate", 1e-3))
-    decay = float(training.settings.get("weight_decay", 1e-4))
     started = time.process_time()
     fit.fit(
         model,
-        (training.train.x, training.train.y),
-        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=rate, weight_decay=decay),
+        (training.train.x, targets(training.train)),
+        optimizer=functools.partial(torch.optim.AdamW, lr=rate, weight_decay=1e-4),
         steps=training.steps,
         batch_size=training.batch_size,
         seed=training.seed,
         callbacks=[
-            fit.schedule(lambda step: 0.5 + 0.5 * torch.cos(torch.tensor(step / training.steps))),
-            fit.checkpoint(checkpoint, every_seconds=20),
+            fit.schedule(fit.cosine(training.steps)),
+            fit.checkpoints(checkpoints, seconds=CHECKPOINT_SECONDS),
+            _reporting(training),
         ],
     )
-    checkpoint.unlink(missing_ok=True)
-    return time.process_time() - started
+    seconds = time.process_time() - started
+    shutil.rmtree(checkpoints)
+    return seconds
+
+
+def _reporting(training: Training) -> fit.Callback:
+    def start(run: fit.Run) -> fit.Hooks:
+        return fit.Hooks(step=lambda: training.report(run.step, run.steps))
+
+    return start
 
 
 def _key(training: Training) -> str:

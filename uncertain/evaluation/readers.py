@@ -7,6 +7,7 @@ asked, and what is ambiguous is an error that names the option which decides it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import zipfile
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from uncertain import checks
 from uncertain.evaluation.assemble import build_predictions
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.roles import assign_roles
@@ -77,9 +79,9 @@ def read_predictions(
     if labels_from is not None:
         arrays = {**arrays, "labels": _only_array(Path(labels_from))}
         columns = {**(columns or {}), "labels": "labels"}
-    if metadata.get("format") is not None:
-        return _from_own_format(path, source=source, split=split)
     try:
+        if metadata.get("format") is not None:
+            return _from_own_format(path, arrays, columns or {}, source=source, split=split)
         roles = assign_roles(arrays, columns or {}, labelled=labelled)
         return build_predictions(
             roles, source=source or path.stem, split=split, renormalise=renormalise
@@ -190,16 +192,31 @@ def _only_array(path: Path) -> np.ndarray:
     return next(iter(arrays.values()))
 
 
-def _from_own_format(path: Path, *, source: str | None, split: str) -> Predictions:
-    from uncertain.evaluation.storage import load
+_OVERRIDES = {"labels": "target", "row_ids": "row_ids", "groups": "groups", "weights": "weights"}
 
-    predictions = load(path)
-    changes: dict[str, Any] = {} if source is None else {"source": source}
+
+def _from_own_format(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    columns: Mapping[str, str],
+    *,
+    source: str | None,
+    split: str,
+) -> Predictions:
+    """Return what ``predictive.save_predictions`` wrote, with what the user names put over it."""
+    from uncertain.predictive.tables import read_rows
+
+    rows = read_rows(path)
+    facts: dict[str, Any] = {f.name: getattr(rows, f.name) for f in dataclasses.fields(rows)}
+    for role, name in columns.items():
+        checks.check_choice(f"the role of {name}", role, _OVERRIDES)
+        checks.check_choice(role, name, arrays)
+        facts[_OVERRIDES[role]] = arrays[name]
+    if source is not None:
+        facts["source"] = source
     if split != "test":
-        changes["split"] = split
-    import dataclasses
-
-    return dataclasses.replace(predictions, **changes)
+        facts["split"] = split
+    return Predictions(**facts)
 
 
 def _unreadable(path: Path, error: Exception) -> str:

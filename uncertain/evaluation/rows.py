@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from uncertain import atomic, checks, families
 from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.row_scores import row_scores
 from uncertain.evaluation.uncertainty import uncertainty_scores
 
 if TYPE_CHECKING:
@@ -65,11 +66,11 @@ def rows_table(predictions: Predictions) -> pa.Table:
     }
     if predictions.groups is not None:
         columns["group"] = predictions.groups
-    scores = _class_scores if predictions.is_classification else _real_scores
-    columns |= scores(predictions)
-    columns |= uncertainty_scores(predictions)
+    described = _class_columns if predictions.is_classification else _real_columns
+    scores = row_scores(predictions)
+    columns |= described(predictions) | scores | uncertainty_scores(predictions)
     # Samples and quantiles have no density: there the CRPS says which row is worst.
-    worst_first = np.argsort(-columns.get("nll", columns.get("crps")), kind="stable")
+    worst_first = np.argsort(-scores["nll" if "nll" in scores else "crps"], kind="stable")
     return pa.table({name: np.asarray(values)[worst_first] for name, values in columns.items()})
 
 
@@ -79,32 +80,24 @@ def _row_ids(predictions: Predictions) -> NDArray[Any]:
     return np.arange(len(predictions.distribution))
 
 
-def _class_scores(predictions: Predictions) -> dict[str, NDArray[Any]]:
+def _class_columns(predictions: Predictions) -> dict[str, NDArray[Any]]:
     labels = np.asarray(predictions.target, dtype=np.int64)
-    p = families.class_probabilities(predictions.distribution).astype(np.float64)
-    log_p = families.class_log_probabilities(predictions.distribution)
+    p = families.class_probabilities(predictions.distribution)
     predicted = p.argmax(axis=1)
-    rows = np.arange(len(labels))
-    truth = p[rows, labels]
     return {
         "label": _named(labels, predictions),
         "predicted": _named(predicted, predictions),
-        "correct": predicted == labels,
-        "confidence": p[rows, predicted],
-        "nll": -log_p[rows, labels].astype(np.float64),
-        "brier": (p**2).sum(axis=1) - truth**2 + (1 - truth) ** 2,
+        "confidence": p.max(axis=1),
     }
 
 
-def _real_scores(predictions: Predictions) -> dict[str, NDArray[Any]]:
-    distribution = predictions.distribution
+def _real_columns(predictions: Predictions) -> dict[str, NDArray[Any]]:
     target = np.asarray(predictions.target, dtype=np.float64)
-    columns: dict[str, NDArray[Any]] = {"target": target, "mean": families.mean(distribution)}
-    if distribution.family not in ("empirical", "quantiles"):
-        columns["nll"] = -families.log_prob(distribution, target)
-    columns["crps"] = families.crps(distribution, target)
-    columns["pit"] = families.pit(distribution, target)
-    return columns
+    return {
+        "target": target,
+        "mean": families.mean(predictions.distribution),
+        "pit": families.pit(predictions.distribution, target),
+    }
 
 
 def _named(classes: NDArray[np.int64], predictions: Predictions) -> NDArray[Any]:

@@ -1,0 +1,227 @@
+"""Does it notice? Mistakes and out-of-distribution rows, ranked by every uncertainty score.
+
+Beside each out-of-distribution partner stand controls: scores that look at no model. Where one of
+them already tells the partner apart, the pair is *trivial* and carries no claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uncertain import families
+from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.ranking import ranking_estimates
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.uncertainty import control_scores, models_scores, uncertainty_scores
+from uncertain.intervals import Estimate
+
+TRIVIAL = 0.85
+"""AUROC of a control (in its better direction) above which a pair carries no claim."""
+
+
+def detection_rows(
+    cases: Sequence[Predictions], *, level: float, replicates: int, seed: int
+) -> list[Row]:
+    """Return the rows of error detection, out-of-distribution detection and controls."""
+    rows: list[Row] = []
+    tests = {(c.task, c.source, c.training): c for c in cases if c.split == "test"}
+    for case in cases:
+        if case.ood_name is not None:
+            test = tests[case.task, case.source, case.training]
+            rows += _ood_rows(test, case, level=level, replicates=replicates, seed=seed)
+        elif case.is_classification and case.target is not None:
+            rows += _error_rows(case, level=level, replicates=replicates, seed=seed)
+    rows += _control_rows(cases, tests, level=level, seed=seed)
+    return _mark_trivial(rows)
+
+
+def _error_rows(case: Predictions, *, level: float, replicates: int, seed: int) -> list[Row]:
+    """Return how well each score ranks the mistakes: AUROC, AUPR both ways, FPR95 and AURC."""
+    p = families.class_probabilities(case.distribution)
+    wrong = p.argmax(axis=1) != np.asarray(case.target)
+    rows: list[Row] = []
+    for name, score in models_scores(uncertainty_scores(case)).items():
+        estimates = ranking_estimates(
+            score,
+            wrong,
+            weights=case.weights,
+            groups=case.groups,
+            level=level,
+            replicates=replicates,
+            seed=seed,
+        )
+        names = {
+            "auroc": ("auroc", "error"),
+            "aupr_positive": ("aupr_error_positive", "error"),
+            "aupr_negative": ("aupr_correct_positive", "correct"),
+            "fpr95_positive": ("fpr95_error_positive", "error"),
+            "aurc": ("aurc", ""),
+        }
+        rows += _named(estimates, names, case, f"error:{name}", case.split)
+    return rows
+
+
+def _ood_rows(
+    test: Predictions, ood: Predictions, *, level: float, replicates: int, seed: int
+) -> list[Row]:
+    """Return how well each score tells the strange rows from the test rows."""
+    inside, outside = uncertainty_scores(test), uncertainty_scores(ood)
+    rows: list[Row] = []
+    for name in models_scores(inside):
+        if name not in outside:
+            continue
+        estimates = _told_apart(
+            test, ood, inside[name], outside[name], level=level, replicates=replicates, seed=seed
+        )
+        rows += _named(estimates, _OOD_NAMES, test, f"ood:{ood.ood_name}:{name}", ood.split)
+    return rows
+
+
+_OOD_NAMES = {
+    "auroc": ("auroc", "ood"),
+    "aupr_positive": ("aupr_ood_positive", "ood"),
+    "aupr_negative": ("aupr_id_positive", "id"),
+    "fpr95_positive": ("fpr95_ood_positive", "ood"),
+}
+
+
+def _control_rows(
+    cases: Sequence[Predictions],
+    tests: dict[tuple[str, str, str], Predictions],
+    *,
+    level: float,
+    seed: int,
+) -> list[Row]:
+    """Return the controls' AUROC, once a task and partner: they are the same for every model."""
+    rows: list[Row] = []
+    seen: set[tuple[str, str]] = set()
+    for ood in cases:
+        if ood.ood_name is None or (ood.task, ood.split) in seen:
+            continue
+        test = tests[ood.task, ood.source, ood.training]
+        inside, outside = control_scores(test), control_scores(ood)
+        if inside and outside:
+            seen.add((ood.task, ood.split))
+        for name in inside.keys() & outside.keys():
+            rows.append(_control_row(test, ood, name, inside[name], outside[name], level, seed))
+    return rows
+
+
+def _control_row(
+    test: Predictions,
+    ood: Predictions,
+    name: str,
+    inside: NDArray[np.float64],
+    outside: NDArray[np.float64],
+    level: float,
+    seed: int,
+) -> Row:
+    def area(sign: int) -> Estimate:
+        return _told_apart(
+            test, ood, sign * inside, sign * outside, level=level, replicates=100, seed=seed
+        )["auroc"]
+
+    # A control gives a pair away in either direction.
+    larger = area(1)
+    estimate, reason = (larger, "") if larger.value >= 0.5 else (area(-1), "smaller is ood")
+    return Row.from_estimate(
+        "auroc",
+        estimate._replace(reason=estimate.reason or reason),
+        source=f"control: {name}",
+        variant=f"ood:{ood.ood_name}:{name}",
+        split=ood.split,
+        task=ood.task,
+        positive_class="ood",
+    )
+
+
+def _told_apart(
+    test: Predictions,
+    ood: Predictions,
+    inside: NDArray[np.float64],
+    outside: NDArray[np.float64],
+    *,
+    level: float,
+    replicates: int,
+    seed: int,
+) -> dict[str, Estimate]:
+    strange = np.repeat([False, True], [len(inside), len(outside)])
+    return ranking_estimates(
+        np.concatenate([inside, outside]),
+        strange,
+        weights=_both(test.weights, ood.weights, len(test), len(ood)),
+        groups=_both_groups(test, ood),
+        level=level,
+        replicates=replicates,
+        seed=seed,
+    )
+
+
+def _both(
+    inside: NDArray[np.float64] | None, outside: NDArray[np.float64] | None, n: int, m: int
+) -> NDArray[np.float64] | None:
+    if inside is None and outside is None:
+        return None
+    first = np.ones(n) if inside is None else inside
+    second = np.ones(m) if outside is None else outside
+    # Each side's weights average 1, so that neither side's scale tips the pooled figures.
+    return np.concatenate([first / first.mean(), second / second.mean()])
+
+
+def _both_groups(test: Predictions, ood: Predictions) -> NDArray[np.int64] | None:
+    """Return joint group numbers; groups of the two sides are different units."""
+    if test.groups is None and ood.groups is None:
+        return None
+    numbers = [
+        np.arange(len(p)) if p.groups is None else np.unique(p.groups, return_inverse=True)[1]
+        for p in (test, ood)
+    ]
+    return np.concatenate([numbers[0], numbers[0].max() + 1 + numbers[1]])
+
+
+def _named(
+    estimates: dict[str, Estimate],
+    names: dict[str, tuple[str, str]],
+    case: Predictions,
+    variant: str,
+    split: str,
+) -> Iterable[Row]:
+    for key, (metric, positive) in names.items():
+        yield Row.from_estimate(
+            metric,
+            estimates[key],
+            source=case.source,
+            variant=variant,
+            split=split,
+            task=case.task,
+            training=case.training,
+            positive_class=positive,
+        )
+
+
+def _mark_trivial(rows: Sequence[Row]) -> list[Row]:
+    """Say on every row of a pair that a control gives away that it carries no claim."""
+    import dataclasses
+
+    giveaways: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        if row.source.startswith("control: ") and row.value > TRIVIAL:
+            best = giveaways.get((row.task, row.split))
+            if best is None or row.value > best.value:
+                giveaways[row.task, row.split] = row
+    return [
+        dataclasses.replace(row, reason=_trivial(row, giveaways[row.task, row.split]))
+        if (row.task, row.split) in giveaways and row.split.startswith("ood:")
+        else row
+        for row in rows
+    ]
+
+
+def _trivial(row: Row, control: Row) -> str:
+    told = (
+        f"trivial: {control.source.removeprefix('control: ')} alone has AUROC {control.value:.4f}"
+    )
+    return f"{row.reason}; {told}" if row.reason else told

@@ -1,0 +1,149 @@
+"""The one judge: predictions in, a table of figures with intervals out.
+
+Every source is judged by the same rules on every split; sources that predict the same rows are
+compared in pairs; trainings of one source are averaged, and the spread over them is kept apart from
+the interval over rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from uncertain import checks, families
+from uncertain.evaluation.across import across_trainings
+from uncertain.evaluation.detection import detection_rows
+from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.results import Results, Row
+from uncertain.intervals import check_level
+
+
+def evaluate(
+    predictions: Predictions | Iterable[Predictions],
+    *,
+    level: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+    compare: bool = True,
+    command: str = "",
+) -> Results:
+    """Judge predictions.
+
+    Args:
+        predictions: One or more, told apart by ``task``, ``source``, ``training`` and ``split``. In
+            ``test`` the model is judged on what it was made for; each ``shift:KIND:SEVERITY`` with
+            labels is judged alike; ``ood:NAME`` is what it should notice.
+        level: Confidence level of every interval, in (0, 1).
+        replicates: Bootstrap replicates, at least 100.
+        seed: Seed of the bootstrap.
+        compare: Whether sources are compared in pairs on each task's ``test`` split.
+        command: The command line, kept in the results.
+
+    Returns:
+        One row a figure; see :class:`~uncertain.evaluation.Row`.
+
+    Raises:
+        ValueError: Nothing to judge, the same predictions twice, an out-of-distribution split
+            without a test split of the same source and training, or sources that can't be paired.
+
+    Example:
+        >>> from uncertain.families import ArrayDistribution
+        >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
+        >>> judged = Predictions(ArrayDistribution("categorical", {"probs": p}), np.array([0, 1, 1, 1]))
+        >>> evaluate(judged).select(metric="accuracy").rows[0].value
+        0.75
+    """
+    cases = [predictions] if isinstance(predictions, Predictions) else list(predictions)
+    checks.check_not_empty("predictions", cases)
+    check_level(level)
+    checks.check_range("replicates", replicates, 100)
+    cases = [_without_trivial_groups(case) for case in cases]
+    _check_distinct(cases)
+    rows: list[Row] = []
+    for case in cases:
+        if case.target is not None and case.ood_name is None:
+            rows += judge_one(case, level=level, replicates=replicates, seed=seed)
+    rows += detection_rows(cases, level=level, replicates=replicates, seed=seed)
+    rows += across_trainings(rows, cases, level=level)
+    if compare:
+        from uncertain.evaluation.pairs import compare_sources
+        pairs, letters = compare_sources(cases, level=level, replicates=replicates, seed=seed)
+        rows = [_lettered(row, letters) for row in rows] + pairs
+    return Results.create(rows, command=command, seed=seed)
+
+
+def judge_one(
+    case: Predictions, *, level: float = 0.95, replicates: int = 1000, seed: int = 0
+) -> list[Row]:
+    """Return the figures of one source on one labelled split."""
+    if case.is_classification:
+        from uncertain.evaluation.classification_report import classification_estimates
+
+        estimates = classification_estimates(
+            families.class_probabilities(case.distribution),
+            np.asarray(case.target),
+            log_probabilities=families.class_log_probabilities(case.distribution),
+            weights=case.weights,
+            groups=case.groups,
+            level=level,
+            replicates=replicates,
+            seed=seed,
+        )
+    else:
+        from uncertain.evaluation.regression import regression_estimates
+
+        estimates = regression_estimates(
+            case.distribution,
+            np.asarray(case.target),
+            weights=case.weights,
+            groups=case.groups,
+            level=level,
+            seed=seed,
+        )
+    return [
+        Row.from_estimate(
+            metric,
+            estimate,
+            source=case.source,
+            kind=kind,
+            variant=variant,
+            split=case.split,
+            task=case.task,
+            training=case.training,
+        )
+        for metric, variant, kind, estimate in estimates
+    ]
+
+
+def _without_trivial_groups(case: Predictions) -> Predictions:
+    """Drop groups of one row each: they say that rows are independent, as no groups do."""
+    if case.groups is None or len(np.unique(case.groups)) < len(case):
+        return case
+    return dataclasses.replace(case, groups=None)
+
+
+def _check_distinct(cases: Sequence[Predictions]) -> None:
+    seen: set[tuple[str, ...]] = set()
+    for case in cases:
+        key = (case.task, case.source, case.training, case.split)
+        if key in seen:
+            raise ValueError(
+                f"`predictions` should come once, got source {case.source!r}, split {case.split!r}, "
+                f"training {case.training!r}, task {case.task!r} twice: give runs different names."
+            )
+        seen.add(key)
+        test = (*key[:3], "test")
+        if case.ood_name is not None and not any(
+            (c.task, c.source, c.training, c.split) == test for c in cases
+        ):
+            raise ValueError(
+                f"{case.split!r} of source {case.source!r} has no `test` split to be told apart "
+                "from: give the in-distribution predictions too."
+            )
+
+
+def _lettered(row: Row, letters: dict[tuple[str, ...], str]) -> Row:
+    key = (row.task, row.split, row.metric, row.variant, row.source, row.training, row.over)
+    return dataclasses.replace(row, rank_group=letters[key]) if key in letters else row
