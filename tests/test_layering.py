@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "uncertain"
 LAYERS = {
-    0: {"atomic", "checks", "families"},
+    0: {"atomic", "checks", "families", "terminal"},
     1: {"discrepancy", "fit", "intervals", "keyed", "online_lp", "predictive"},
     2: {
         "baselines",

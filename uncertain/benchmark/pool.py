@@ -19,11 +19,7 @@ from dataclasses import dataclass, field
 from multiprocessing import connection
 from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from uncertain.terminal import Console, Group, Live, ProgressBar, Table, Text
 
 Report = Callable[[int, int], None]
 """Called in a worker with the steps done and the steps in all."""

@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from uncertain.terminal import Console, Table, Text
 
 
 def print_table(title: str, rows: Sequence[Any], *, console: Console | None = None) -> None:

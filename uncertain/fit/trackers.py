@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import (
+from uncertain import atomic, checks
+from uncertain.fit.run import Callback, Hooks, Run
+from uncertain.terminal import (
     BarColumn,
+    Console,
     MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-
-from uncertain import atomic, checks
-from uncertain.fit.run import Callback, Hooks, Run
 
 _REFRESH = 0.1
 
