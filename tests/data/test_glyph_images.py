@@ -26,7 +26,7 @@ def test_no_character_is_a_digit_or_repeated():
     characters = glyph_images.GLYPHS
     assert len(set(characters)) == len(characters)
     assert not any(c.isdigit() for c in characters)
-    assert not set("BDGIOQSZbgiloqsz?&$|") & set(characters)
+    assert not set("BDGIJOQSZbgiloqsz?&$|{}") & set(characters)
 
 
 def test_they_fit_the_box_and_are_centred(drawn):

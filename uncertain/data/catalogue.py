@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import util
-from typing import NamedTuple
 
 from uncertain.data import flights, local, packaged
 from uncertain.data.card import TaskKind
@@ -35,7 +34,8 @@ class Entry:
     problems: tuple[str, ...] = ()
 
 
-class Listing(NamedTuple):
+@dataclass(frozen=True)
+class Listing:
     """One line of ``uncertain data list``."""
 
     name: str

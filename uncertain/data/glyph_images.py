@@ -17,17 +17,17 @@ from uncertain.data import stroke
 from uncertain.data.dataset import Split
 from uncertain.data.partition import duplicate_groups, row_hashes
 
-LATIN = "ACEFHJKLMNPRTUVWXYadefhjmnrty"
+LATIN = "ACEFHKLMNPRTUVWXYadefhjmnrty"
 GREEK = "ΓΔΛΞΠΣΦΨΩαγηλμπτω"
 CYRILLIC = "ДЖИЛЦШЩЫЮЯ"
 HEBREW = "אמעצקש"
-SIGNS = "#%@*+<=>~^{€£¥†‡±×÷√∞∇≈≠≤≥←→↑↓↔∈∀⊃⊕⊗⊥∠Ææ«»"
+SIGNS = "#%@*+<=>~^€£¥†‡±×÷√∞∇≈≠≤≥←→↑↓↔∈∀⊃⊕⊗⊥∠Ææ«»"
 
 GLYPHS = LATIN + GREEK + CYRILLIC + HEBREW + SIGNS
 """Every character drawn; a row's group is its place in here.
 
-Left out is what a careful reader may take for a digit (B D G I O Q S Z b g i l o q s z ? & $ | } and
-their like in other scripts), and what would repeat a shape: small letters that are scaled capitals,
+Left out is what a careful reader may take for a digit (B D G I J O Q S Z b g i l o q s z ? & $ | { }
+and their like in other scripts), and what would repeat a shape: small letters that are scaled capitals,
 capitals that two scripts share, signs that are letters.
 """
 

@@ -54,7 +54,8 @@ def held_out_classes(
 ) -> DataSet:
     """Leave some classes out of every part, and return their test rows as partner ``held_out``.
 
-    No row of a held-out class is left in training or validation, so nothing can be tuned on them.
+    No row of a held-out class is left in training or validation, so nothing can be tuned on them. The
+    card's sizes and classes are those of what is left; duplicates are not counted again.
 
     Args:
         dataset: Classification.
