@@ -10,7 +10,7 @@ import scoringrules
 from scipy import integrate, special, stats
 
 from uncertain import families
-from uncertain.families import ArrayDistribution
+from uncertain.families import ArrayDistribution, integration
 
 from .family_cases import (
     LEVELS,
@@ -202,3 +202,36 @@ def test_quantiles_tied_at_the_target_span_their_levels() -> None:
     )
     np.testing.assert_allclose(families.quantile(single, 0.5), 1.0)
     np.testing.assert_allclose(families.crps(single, np.array([3.0])), 2.0)
+
+
+@pytest.mark.parametrize(
+    ("family", "tolerance"), [("log_normal", 1e-10), ("student_t", 1e-6), ("poisson", 1e-10)]
+)
+def test_quadrature_over_equal_members_is_the_closed_form(family: str, tolerance: float) -> None:
+    scale = np.geomspace(0.02, 4.0, 40)
+    p = {
+        "log_normal": {"loc": np.linspace(-3, 3, 40), "scale": scale},
+        "student_t": {"df": np.linspace(1.05, 9, 40), "loc": np.zeros(40), "scale": scale},
+        "poisson": {"rate": 10 * scale},
+    }[family]
+    y = np.linspace(0.0, 20.0, 40)
+    one = ArrayDistribution(family, p)
+    pair = {name: np.stack([value, value], axis=1) for name, value in p.items()}
+    two = ArrayDistribution(family, pair, np.tile([0.3, 0.7], (40, 1)))
+    np.testing.assert_allclose(families.crps(two, y), families.crps(one, y), rtol=tolerance)
+    np.testing.assert_allclose(
+        families.entropy(two), families.entropy(one), rtol=tolerance, atol=tolerance
+    )
+
+
+def test_quadrature_resolves_members_of_very_different_scales() -> None:
+    """A needle beside a haystack: compared with the closed form for normals."""
+    rng = np.random.default_rng(0)
+    loc, scale = 5 * rng.normal(size=(50, 3)), np.exp(3 * rng.normal(size=(50, 3)))
+    w = rng.dirichlet(np.ones(3), size=50)
+    d = ArrayDistribution("normal", {"loc": loc, "scale": scale}, w)
+    y = 3 * rng.normal(size=50)
+    numeric = integration.mixture_crps(
+        families.FAMILIES["normal"], {"loc": loc, "scale": scale}, w, y
+    )
+    np.testing.assert_allclose(numeric, families.crps(d, y), rtol=1e-10)

@@ -197,13 +197,20 @@ def _integrate(
         rows = slice(start, min(total, start + step))
         part = {name: value[rows, :, None] for name, value in p.items()}
         edges = family.quantile(part, LEVELS).reshape(w[rows].shape[0], -1)
+        if family.support == "positive":
+            edges = np.clip(edges, 1e-300, 1e300)
         lows[rows], highs[rows] = edges.min(axis=-1), edges.max(axis=-1)
         if cut is not None:
             inside = np.clip(cut[rows], lows[rows], highs[rows])
             edges = np.concatenate([edges, inside[:, None]], axis=-1)
-        edges = np.sort(edges, axis=-1)
+        # Positive numbers spread over orders of magnitude: their panels are cut in the logarithm.
+        edges = np.sort(np.log(edges) if family.support == "positive" else edges, axis=-1)
         half = 0.5 * np.diff(edges, axis=-1)[..., None]
         x = edges[:, :-1, None] + half * (nodes + 1)
+        slope = half * weights
+        if family.support == "positive":
+            x = np.exp(x)
+            slope = slope * x
         value = integrand(x.reshape(len(x), -1), rows).reshape(x.shape)
-        out[rows] = (half * weights * value).sum(axis=(-2, -1))
+        out[rows] = (slope * value).sum(axis=(-2, -1))
     return out, lows, highs

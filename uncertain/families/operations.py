@@ -151,8 +151,9 @@ def quantile(d: ArrayDistribution, q: Any) -> Float:
 def entropy(d: ArrayDistribution) -> Float:
     """Return the entropy in nats, (N,).
 
-    Class mixtures in closed form; mixtures of one-dimensional families by quadrature (relative error
-    about 1e-9); sums for counts. Independent targets add up.
+    Class mixtures in closed form; sums for counts; mixtures of other one-dimensional families by
+    quadrature (absolute error about 1e-12, and below 1e-6 for Student-t with df near 1).
+    Independent targets add up.
 
     Raises:
         TypeError: Where there is none, or for mixtures over several outputs, whose joint entropy
