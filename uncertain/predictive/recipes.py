@@ -125,6 +125,16 @@ def _(module: nn.MultiheadAttention) -> Arguments:
 
 
 @constructor_arguments.register
+def _(module: nn.RNNBase) -> Arguments:
+    if not type(module).__module__.startswith("torch.nn."):
+        return _by_method_or_attributes(module)
+    names = ["input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout"]
+    names += ["bidirectional"]
+    names += {nn.LSTM: ["proj_size"], nn.RNN: ["nonlinearity"]}.get(type(module), [])
+    return Arguments((), {name: getattr(module, name) for name in names})
+
+
+@constructor_arguments.register
 def _(module: nn.TransformerEncoderLayer) -> Arguments:
     return Arguments(
         (),
@@ -155,6 +165,8 @@ def _by_method_or_attributes(module: nn.Module) -> Arguments:
 
 def _by_attributes(module: nn.Module) -> Arguments:
     """Read every argument from the attribute of its name."""
+    if type(module).__init__ is nn.Module.__init__:
+        return Arguments()
     of_torch = type(module).__module__.startswith("torch.nn.")
     positional: list[Any] = []
     keyword: dict[str, Any] = {}
@@ -162,9 +174,10 @@ def _by_attributes(module: nn.Module) -> Arguments:
         name, kind = parameter.name, parameter.kind
         if name == "self" or (of_torch and name in ("device", "dtype")):
             continue
+        many = kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         if kind is parameter.VAR_KEYWORD or not hasattr(module, name):
-            # torch's own layers are known to derive what they leave out; saving checks the result.
-            if of_torch and parameter.default is not parameter.empty:
+            # torch's own layers derive or ignore what they do not keep; saving checks the result.
+            if of_torch and (many or parameter.default is not parameter.empty):
                 continue
             raise TypeError(_untold(module, name))
         value = getattr(module, name)
