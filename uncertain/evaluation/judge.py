@@ -17,7 +17,7 @@ from uncertain.evaluation.across import across_trainings
 from uncertain.evaluation.detection import detection_rows
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Results, Row
-from uncertain.intervals import check_level
+from uncertain.intervals import Estimate, check_level
 
 
 def evaluate(
@@ -69,7 +69,8 @@ def evaluate(
     rows += across_trainings(rows, cases, level=level)
     if compare:
         from uncertain.evaluation.pairs import compare_sources
-        pairs, letters = compare_sources(cases, level=level, replicates=replicates, seed=seed)
+
+        pairs, letters = compare_sources(cases, rows, level=level, replicates=replicates, seed=seed)
         rows = [_lettered(row, letters) for row in rows] + pairs
     return Results.create(rows, command=command, seed=seed)
 
@@ -81,7 +82,7 @@ def judge_one(
     if case.is_classification:
         from uncertain.evaluation.classification_report import classification_estimates
 
-        estimates = classification_estimates(
+        estimates: Sequence[tuple[str, str, str, Estimate]] = classification_estimates(
             families.class_probabilities(case.distribution),
             np.asarray(case.target),
             log_probabilities=families.class_log_probabilities(case.distribution),
@@ -107,7 +108,7 @@ def judge_one(
             metric,
             estimate,
             source=case.source,
-            kind=kind,
+            kind=kind,  # type: ignore[arg-type]
             variant=variant,
             split=case.split,
             task=case.task,

@@ -1,0 +1,257 @@
+"""Sources in pairs: every difference with an interval, and rank groups from them.
+
+Means of row scores are compared over items, over trainings and over both; other figures over items
+where each source has one training, else over trainings. P-values are Holm's over the pairs of one
+figure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uncertain.evaluation.across import same_rows
+from uncertain.evaluation.comparison import align, compare_methods
+from uncertain.evaluation.pair_figures import figure_differences
+from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_scores import HIGHER_IS_BETTER, row_scores
+from uncertain.intervals import Estimate, holm, over_trainings, undefined
+
+Letters = dict[tuple[str, ...], str]
+Scores = list[dict[str, NDArray[np.float64]]]
+"""One entry a training: metric to row scores."""
+
+
+def compare_sources(
+    cases: Sequence[Predictions],
+    figures: Sequence[Row] = (),
+    *,
+    level: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> tuple[list[Row], Letters]:
+    """Compare the sources of each task on its ``test`` split, and detection on its partners.
+
+    Args:
+        cases: Predictions of one or more tasks, sources, trainings and splits.
+        figures: The figures of single trainings, from which the differences over trainings of
+            AUROC, ECE and the like are taken.
+        level: Confidence level.
+        replicates: Bootstrap replicates.
+        seed: Of the bootstrap.
+
+    Returns:
+        Rows of kind ``difference``, and the rank group of each compared figure, by task, split,
+        metric, variant, source, training and over.
+
+    Raises:
+        ValueError: Two sources whose rows can't be paired: give row ids, or the same rows.
+    """
+    rows: list[Row] = []
+    letters: Letters = {}
+    for task in dict.fromkeys(case.task for case in cases):
+        tested: dict[str, list[Predictions]] = {}
+        for case in cases:
+            if case.task == task and case.split == "test" and case.target is not None:
+                tested.setdefault(case.source, []).append(case)
+        if len(tested) < 2:
+            continue
+        if all(len(trained) == 1 for trained in tested.values()):
+            tested = _aligned(tested)
+        shared = same_rows([case for trained in tested.values() for case in trained])
+        compare = _crossed if shared else _matched
+        found, groups = compare(tested, level)
+        rows += found
+        letters |= groups
+        others = [c for c in cases if c.task == task and c.ood_name is not None]
+        if all(len(trained) == 1 for trained in tested.values()):
+            rows += _over_items(tested, others, level=level, replicates=replicates, seed=seed)
+    rows += _over_trainings([row for row in figures if row.training], level)
+    return _adjusted(rows), letters
+
+
+def _aligned(tested: Mapping[str, list[Predictions]]) -> dict[str, list[Predictions]]:
+    """Return every source's rows in one order, or refuse."""
+    reference = next(iter(tested.values()))[0]
+    by_id = all(case.row_ids is not None for (case,) in tested.values())
+    found: dict[str, list[Predictions]] = {}
+    for source, (case,) in tested.items():
+        try:
+            _, rows = align(
+                np.asarray(reference.target),
+                np.asarray(case.target),
+                first_ids=reference.row_ids if by_id else None,
+                second_ids=case.row_ids if by_id else None,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"{reference.source!r} and {source!r} can't be compared: {error}"
+            ) from error
+        # With ids every source ends in their sorted order, without them in the order given.
+        same = np.array_equal(rows, np.arange(len(rows)))
+        found[source] = [case if same else case.select(rows)]
+    return found
+
+
+def _crossed(tested: Mapping[str, list[Predictions]], level: float) -> tuple[list[Row], Letters]:
+    """Compare means of row scores of sources judged on the same rows."""
+    names = list(tested)
+    scores: dict[str, Scores] = {n: [row_scores(case) for case in tested[n]] for n in names}
+    first = tested[names[0]][0]
+    rows: list[Row] = []
+    letters: Letters = {}
+    for metric in _shared_metrics(scores):
+        tables = [np.stack([s[metric] for s in scores[name]]) for name in names]
+        if not all(np.isfinite(table).all() for table in tables):
+            rows += _infinite(names, metric, first, level)
+            continue
+        best = "high" if metric in HIGHER_IS_BETTER else "low"
+        found = compare_methods(
+            tables, weights=first.weights, groups=first.groups, level=level, best=best
+        )
+        for (i, j), crossed in found.differences.items():
+            for estimate in crossed:
+                if np.isfinite(estimate.low):
+                    rows.append(_difference(first, names[i], names[j], metric, "", estimate))
+        for name, letter in zip(names, found.letters, strict=True):
+            training = tested[name][0].training if len(tested[name]) == 1 else ""
+            over = found.over if len(tested[name]) > 1 else "items"
+            key = (first.task, first.split, metric, "", name, training, over)
+            letters[key] = letter
+    return rows, letters
+
+
+def _matched(tested: Mapping[str, list[Predictions]], level: float) -> tuple[list[Row], Letters]:
+    """Compare sources whose trainings were judged on different rows, training by training."""
+    rows: list[Row] = []
+    by_training = {
+        source: {case.training: case for case in trained} for source, trained in tested.items()
+    }
+    for a, b in itertools.combinations(tested, 2):
+        shared = [t for t in by_training[a] if t in by_training[b]]
+        pairs = [_aligned({a: [by_training[a][t]], b: [by_training[b][t]]}) for t in shared]
+        if len(pairs) < 2:
+            continue
+        scored = [(row_scores(pair[a][0]), row_scores(pair[b][0])) for pair in pairs]
+        for metric in scored[0][0].keys() & scored[0][1].keys():
+            values = [float(np.mean(x[metric] - y[metric])) for x, y in scored]
+            if np.isfinite(values).all():
+                estimate = over_trainings(values, level=level, n=len(pairs[0][a][0]), null=0.0)
+                rows.append(_difference(pairs[0][a][0], a, b, metric, "", estimate))
+    return rows, {}
+
+
+def _over_items(
+    tested: Mapping[str, list[Predictions]],
+    others: Sequence[Predictions],
+    *,
+    level: float,
+    replicates: int,
+    seed: int,
+) -> list[Row]:
+    """Compare figures that are no means, one training a source, by a paired bootstrap or DeLong."""
+    rows: list[Row] = []
+    for a, b in itertools.combinations(tested, 2):
+        first, second = tested[a][0], tested[b][0]
+        strange = [
+            (x, y)
+            for x, y in itertools.product(others, others)
+            if x.source == a and y.source == b and x.split == y.split
+        ]
+        for metric, variant, split, estimate in figure_differences(
+            first, second, strange, level=level, replicates=replicates, seed=seed
+        ):
+            row = _difference(first, a, b, metric, variant, estimate)
+            rows.append(dataclasses.replace(row, split=split))
+    return rows
+
+
+_SPREAD_METRICS = ("auroc", "aurc", "ece_debiased", "rmse")
+
+
+def _over_trainings(figures: Sequence[Row], level: float) -> list[Row]:
+    """Return differences over trainings with shared seeds of figures that are no means."""
+    values: dict[tuple[str, ...], dict[str, dict[str, Row]]] = {}
+    for row in figures:
+        wanted = row.split == "test" or row.split.startswith("ood:")
+        if row.metric in _SPREAD_METRICS and row.kind == "estimate" and wanted:
+            key = (row.task, row.split, row.metric, row.variant)
+            values.setdefault(key, {}).setdefault(row.source, {})[row.training] = row
+    rows: list[Row] = []
+    for sources in values.values():
+        for a, b in itertools.combinations(sources, 2):
+            shared = [t for t in sources[a] if t in sources[b]]
+            if len(shared) < 2:
+                continue
+            first = sources[a][shared[0]]
+            estimate = over_trainings(
+                [sources[a][t].value - sources[b][t].value for t in shared],
+                level=level,
+                n=first.n,
+                null=0.0,
+            )
+            reason = first.reason if first.reason.startswith("trivial") else ""
+            rows.append(
+                Row.from_estimate(
+                    first.metric,
+                    estimate._replace(reason=reason or estimate.reason),
+                    source=a,
+                    other=b,
+                    kind="difference",
+                    variant=first.variant,
+                    split=first.split,
+                    task=first.task,
+                    positive_class=first.positive_class,
+                )
+            )
+    return rows
+
+
+def _shared_metrics(scores: Mapping[str, Scores]) -> list[str]:
+    first, *rest = (set(trained[0]) for trained in scores.values())
+    order = next(iter(scores.values()))[0]
+    shared = first.intersection(*rest)
+    return [metric for metric in order if metric in shared]
+
+
+def _infinite(names: Sequence[str], metric: str, first: Predictions, level: float) -> list[Row]:
+    reason = f"{metric} is infinite on a row, so its difference has no interval"
+    estimate = undefined(reason, n=len(first), level=level)
+    return [
+        _difference(first, a, b, metric, "", estimate) for a, b in itertools.combinations(names, 2)
+    ]
+
+
+def _difference(
+    case: Predictions, a: str, b: str, metric: str, variant: str, estimate: Estimate
+) -> Row:
+    return Row.from_estimate(
+        metric,
+        estimate,
+        source=a,
+        other=b,
+        kind="difference",
+        variant=variant,
+        split=case.split,
+        task=case.task,
+    )
+
+
+def _adjusted(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with Holm's p-values over the pairs of one figure."""
+    families: dict[tuple[str, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        key = (row.task, row.split, row.metric, row.variant, row.over)
+        if row.p_value is not None:
+            families.setdefault(key, []).append(i)
+    adjusted = list(rows)
+    for members in families.values():
+        values = holm([rows[i].p_value for i in members])  # type: ignore[arg-type,misc]
+        for i, value in zip(members, values, strict=True):
+            adjusted[i] = dataclasses.replace(rows[i], p_value=float(value))
+    return adjusted
