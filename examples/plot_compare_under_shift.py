@@ -83,7 +83,9 @@ for panel, (metric, title) in zip(panels, titles.items(), strict=True):
         panel.fill_between(
             degrees, [row.low for row in rows], [row.high for row in rows], alpha=0.2, linewidth=0
         )
-    panel.set(title=title, xlabel="rotation, degrees", ylim=(0, None))
+    panel.set(
+        title=title, xlabel="rotation, degrees", ylim=(0, 1 if metric == "accuracy" else None)
+    )
 panels[0].legend(loc="lower left")
 plt.show()
 

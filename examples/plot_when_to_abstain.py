@@ -40,23 +40,22 @@ parts = {
     name: predictive.decompose(predictive.predict(ensemble, split.x))
     for name, split in {"known digits": known.test, "unknown digits": strange}.items()
 }
-figure, panels = plt.subplots(1, 2, figsize=(7.0, 2.8), sharey=True)
+figure, panels = plt.subplots(1, 2, figsize=(7.0, 3.0), sharey=True)
 titles = {"total": "entropy", "epistemic": "mutual information"}
 for panel, (part, title) in zip(panels, titles.items(), strict=True):
     for name, split in parts.items():
-        values = getattr(split, part).numpy()
-        panel.hist(values, bins=40, density=True, histtype="stepfilled", alpha=0.5, label=name)
-    panel.set(title=title, xlabel="nats", yscale="log")
-panels[0].set_ylabel("density")
-panels[1].legend()
+        panel.ecdf(getattr(split, part).numpy(), label=name)
+    panel.set(title=title, xlabel="at most so many nats", xscale="log", xlim=(1e-4, None))
+panels[0].set_ylabel("share of rows")
+panels[0].legend(loc="upper left")
 plt.show()
 
 # %%
 # What abstaining buys
 # --------------------
 # Rows are answered from the most certain on. The curve shows the share of wrong answers among those
-# given. A score that ranked at random would give the flat line; one that knew every mistake would stay
-# at zero until only mistakes are left.
+# given. A score that ranked at random would give the dotted line; one that knew every mistake would
+# stay at zero until only mistakes are left.
 
 
 def mistakes(predicted: torch.distributions.Distribution, y: torch.Tensor) -> np.ndarray:
@@ -72,7 +71,7 @@ for name, model in {"one network": members[0], "ensemble": ensemble}.items():
     (line,) = panel.plot(100 * coverage, 100 * risk, label=name)
     panel.axhline(100 * risk[-1], color=line.get_color(), linewidth=1, linestyle=":")
 panel.set(xlabel="answered, %", ylabel="wrong among the answered, %", xlim=(0, 100), ylim=(0, None))
-panel.legend(loc="upper left")
+panel.legend(loc="center left")
 plt.show()
 
 # %%
