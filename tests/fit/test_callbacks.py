@@ -273,6 +273,7 @@ def test_float16_skips_steps_whose_scaled_gradient_overflows():
     assert math.isfinite(norms[-1])
 
 
+@pytest.mark.usefixtures("unchecked")  # the checks can not be traced
 def test_compiled_objectives_agree():
     torch.compiler.reset()
     plain, fast = Classes(), Classes()

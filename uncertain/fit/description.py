@@ -102,8 +102,8 @@ def _sampled_items(source: Source, seed: int) -> Iterator[tuple[str, Tensor]]:
     seed_draws(draw, torch.device("cpu"))
     seed_python(draw)
     for name, value in zip("xy", source.rows(places), strict=True):
-        leaves = [value] if isinstance(value, Tensor) else _flat(value)
-        yield from ((f"{name}.{place}" if place else name, v) for place, v in enumerate(leaves))
+        for place, leaf in enumerate(_flat(value)):
+            yield f"{name}.{place}", leaf
 
 
 def _flat(value: Any) -> list[Tensor]:

@@ -30,7 +30,7 @@ class Objective:
     Example:
         >>> total = term("one", lambda batch: torch.tensor(1.0))
         >>> total = total + 0.5 * term("four", lambda batch: torch.tensor(4.0))
-        >>> total(None)
+        >>> total(Batch(None, None, torch.ones(1), torch.arange(1), total=1.0))
         {'one': tensor(1.), 'four': tensor(2.)}
     """
 
