@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,7 +60,7 @@ class BinTable:
         """All rows."""
         return int(self.count.sum())
 
-    def filled(self) -> Self:
+    def filled(self) -> BinTable:
         """Return the bins that hold weight, with the edges they start at."""
         kept = self.weight > 0
         edges = np.append(self.edges[:-1][kept], self.edges[-1])
@@ -150,7 +150,7 @@ class ReliabilityState:
 
     def update(
         self, confidence: ArrayLike, outcome: ArrayLike, *, weights: ArrayLike | None = None
-    ) -> Self:
+    ) -> ReliabilityState:
         """Add rows.
 
         Args:
@@ -170,7 +170,7 @@ class ReliabilityState:
             self._add(chunk, y[part].astype(np.bool_), None if w is None else w[part])
         return self
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: ReliabilityState) -> ReliabilityState:
         """Add another state with the same edges.
 
         Raises:
@@ -270,7 +270,7 @@ class ClasswiseState:
         labels: NDArray[np.intp],
         *,
         weights: NDArray[np.float64] | None = None,
-    ) -> Self:
+    ) -> ClasswiseState:
         """Add rows: probabilities (N, C), labels (N,), weights (N,)."""
         for c, state in enumerate(self.states):
             for start in range(0, len(labels), _CHUNK):
@@ -280,7 +280,7 @@ class ClasswiseState:
                 state.update(column, labels[part] == c, weights=w)
         return self
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: ClasswiseState) -> ClasswiseState:
         """Add another state with the same classes and edges."""
         for state, more in zip(self.states, other.states, strict=True):
             state.merge(more)

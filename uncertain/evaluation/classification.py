@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -118,7 +118,7 @@ class ClassificationState:
         log_probabilities: ArrayLike | None = None,
         weights: ArrayLike | None = None,
         groups: ArrayLike | None = None,
-    ) -> Self:
+    ) -> ClassificationState:
         """Add rows; see :func:`row_scores` and :func:`accuracy` for the arguments.
 
         Raises:
@@ -133,7 +133,7 @@ class ClassificationState:
         *,
         weights: ArrayLike | None = None,
         groups: ArrayLike | None = None,
-    ) -> Self:
+    ) -> ClassificationState:
         """Add rows that :func:`row_scores` has scored."""
         n = len(scores.correct)
         if n == 0:
@@ -151,7 +151,7 @@ class ClassificationState:
         self._correct += int(np.count_nonzero(scores.correct))
         return self
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: ClassificationState) -> ClassificationState:
         """Add another state to this one."""
         if self._n and other._n:
             self._refuse_mixing(bool(self._rows) != bool(other._rows))
@@ -194,7 +194,7 @@ class _Rows(NamedTuple):
     groups: NDArray[Any] | None
 
     @classmethod
-    def of(cls, scores: RowScores, weights: ArrayLike | None, groups: ArrayLike | None) -> Self:
+    def of(cls, scores: RowScores, weights: ArrayLike | None, groups: ArrayLike | None) -> _Rows:
         n = len(scores.correct)
         w = None if weights is None else intervals.check_weights(weights, n)
         g = None if groups is None else np.asarray(groups)
@@ -203,7 +203,7 @@ class _Rows(NamedTuple):
         return cls(scores.correct, scores.nll, scores.brier, w, g)
 
     @classmethod
-    def concat(cls, parts: list[Self]) -> Self:
+    def concat(cls, parts: list[_Rows]) -> _Rows:
         columns: list[Any] = []
         for column in zip(*parts, strict=True):
             present = [part for part in column if part is not None]

@@ -4,7 +4,7 @@ A float is a whole number times a power of two, so a sum of floats is one too. :
 keeps that whole number in limbs of 32 bits: limb ``k`` counts units of :math:`2^{32k}`. A chunk is
 split limb by limb, largest first,
 
-.. math:: q = \mathrm{rint}(x\,2^{-32k}), \qquad x \leftarrow x - q\,2^{32k},
+.. math:: q = \mathrm{trunc}(x\,2^{-32k}), \qquad x \leftarrow x - q\,2^{32k},
 
 where both lines are exact in float64, and the ``q`` of at most :math:`2^{20}` rows sum to less than
 :math:`2^{53}`, so NumPy may add them in any order. Rounding happens once, when the total is read.
@@ -17,7 +17,6 @@ References:
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,7 +62,7 @@ class ExactSum:
         self._limbs: dict[int, NDArray[np.int64]] = {}
         self._rows = 0
 
-    def update(self, values: ArrayLike, index: NDArray[np.integer] | None = None) -> Self:
+    def update(self, values: ArrayLike, index: NDArray[np.integer] | None = None) -> ExactSum:
         """Add values.
 
         Args:
@@ -94,7 +93,7 @@ class ExactSum:
             self._add(array[part].astype(np.float64), None if index is None else index[part])
         return self
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: ExactSum) -> ExactSum:
         """Add another state of as many groups to this one.
 
         Raises:
@@ -139,7 +138,7 @@ class ExactSum:
         level = (int(np.frexp(largest)[1]) - 1) // LIMB_BITS
         while largest:
             quotient = _scale(x, -LIMB_BITS * level)
-            np.rint(quotient, out=quotient)
+            np.trunc(quotient, out=quotient)  # never away from zero: that could overflow
             if index is None:
                 self._limb(level)[0] += np.int64(quotient.sum())
             else:

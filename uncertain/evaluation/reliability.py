@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uncertain import intervals
+from uncertain import checks, intervals
 from uncertain.evaluation import calibration_intervals as inversion
 from uncertain.evaluation.calibration_bins import bin_table
 from uncertain.evaluation.calibration_rows import Binning, Rows, edges_of, gap_model
@@ -80,6 +80,7 @@ def reliability(
         >>> r.count.tolist(), r.frequency.tolist()
         ([0, 0, 0, 1, 1], [nan, nan, nan, 0.0, 1.0])
     """
+    checks.check_choice("mode", mode, ("top_label", "positive"))
     rows = Rows.read(probabilities, labels, mode, weights, groups, level)
     return _diagram(rows, binning, bins, level)
 
