@@ -358,3 +358,27 @@ def test_the_class_path_never_loads_scipy_torch_or_pandas() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@both
+@pytest.mark.parametrize("name", ALL)
+def test_no_rows_give_no_answers(name: str, mixture: bool) -> None:
+    d = families.select(make(name, mixture=mixture), [])
+    y = np.zeros((0, *d.event_shape), dtype=np.int64)
+    asked = 0
+    for ask in (families.log_prob, families.cdf, families.crps, families.pit):
+        try:
+            assert ask(d, y).shape[0] == 0
+            asked += 1
+        except TypeError:
+            continue
+    for ask in (families.mean, families.variance, families.entropy):
+        try:
+            assert len(ask(d)) == 0
+            asked += 1
+        except TypeError:
+            continue
+    assert asked > 0
+    if name in (*NUMBERS, *COUNTS, *POINTS):
+        assert families.quantile(d, 0.5).shape == (0,)
+        assert families.sample(d, np.random.default_rng(0), 2).shape == (2, 0)

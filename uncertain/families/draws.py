@@ -93,7 +93,7 @@ def pooled(p: Parameters, w: Array) -> tuple[Array, Array]:
     """Return all members' points, sorted, with their weights: (..., S K) each."""
     samples = _samples(p)
     weights = np.broadcast_to((f64(w) / samples.shape[-1])[..., None], samples.shape)
-    flat = samples.reshape(*samples.shape[:-2], -1)
+    flat = samples.reshape(*samples.shape[:-2], samples.shape[-2] * samples.shape[-1])
     order = np.argsort(flat, axis=-1, kind="stable")
     weights = weights.reshape(flat.shape)
     return (
