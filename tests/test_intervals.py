@@ -346,7 +346,7 @@ def test_bootstrap_estimates() -> None:
 def test_crossed_variances_are_those_of_a_simulation() -> None:
     r = rng()
     found, means = [], []
-    for _ in range(1500):
+    for _ in range(500):
         y = 0.5 * r.normal(size=(6, 1)) + 2.0 * r.normal(size=(1, 40)) + r.normal(size=(6, 40))
         means.append(y.mean())
         found.append(iv.crossed(y, null=0.0))
@@ -354,7 +354,7 @@ def test_crossed_variances_are_those_of_a_simulation() -> None:
         over: np.mean([getattr(c, over).low <= 0 <= getattr(c, over).high for c in found])
         for over in ("items", "trainings", "both")
     }
-    assert 0.93 <= covered["both"] <= 0.975
+    assert 0.92 <= covered["both"] <= 0.985
     # Each interval alone answers a smaller question, and misses the population's mean.
     assert covered["items"] < 0.93
     assert covered["trainings"] < 0.93
