@@ -56,7 +56,9 @@ calibration
 # The plug-in error ``ece`` of a perfectly calibrated model is not zero: ``ece_null`` says what it would
 # be on these rows, and ``high`` is its 95 % point. Both models are far above theirs, so both are
 # miscalibrated beyond what noise explains. The interval that belongs to a calibration error stands at
-# ``ece_debiased``; at a calibrated model it would hold 0.
+# ``ece_debiased``; at a calibrated model it would hold 0. The negative log-likelihood of both is
+# infinite, and ``reason`` counts why: rows whose true digit was given probability exactly 0. Nothing is
+# clamped to hide that; the Brier score below stays finite.
 #
 # Where it goes wrong
 # -------------------
