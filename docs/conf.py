@@ -68,7 +68,7 @@ sphinx_gallery_conf = {
     "examples_dirs": [str(HERE.parent / "examples")],
     "gallery_dirs": ["gallery"],
     "filename_pattern": r"plot_",
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": "figure_style.ReadingOrder",
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,

@@ -29,3 +29,24 @@ def quiet_figures(gallery: dict[str, Any], name: str) -> None:
             "axes.prop_cycle": plt.cycler(color=COLOURS),
         }
     )
+
+
+class ReadingOrder:
+    """Sort the examples as a reader meets the questions, not by name."""
+
+    NAMES = (
+        "plot_judge_your_predictions.py",
+        "plot_compare_under_shift.py",
+        "plot_when_to_abstain.py",
+    )
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return "ReadingOrder"
+
+    def __call__(self, name: str) -> tuple[int, str]:
+        """Return where a file stands; one that is not listed comes last."""
+        known = name in self.NAMES
+        return (self.NAMES.index(name) if known else len(self.NAMES), name)
