@@ -124,6 +124,26 @@ def test_tables_mappings_and_lists_reach_the_predictor_as_they_are():
         predict(of_table, {"a": torch.ones(4), "b": torch.ones(5)})
 
 
+class Columns(nn.Module):
+    """Takes a mapping or a list of tensors, moved to where its parameter is."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        a, b = x.values() if isinstance(x, dict) else x
+        return Poisson(self.scale * (a + b))
+
+
+def test_batches_of_several_tensors_are_moved_whole():
+    a, b = torch.arange(5.0), torch.ones(5)
+    found = predict(Columns(), {"a": a, "b": b}, batch_size=2, device="cpu")
+    assert found.rate.tolist() == [1, 2, 3, 4, 5]
+    texts = predict(lambda x: Poisson(torch.ones(len(x))), ["a", "b"], device="cpu")
+    assert texts.rate.tolist() == [1, 1]
+
+
 def test_data_frames_are_cut_by_position():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1.0, 2.0, 3.0]}, index=[7, 8, 9])
