@@ -118,8 +118,8 @@ def regression_estimates(
     found: list[Figure] = [
         ("nll", "", "estimate", averaged(lambda: -families.log_prob(distribution, y))),
         ("crps", "", "estimate", averaged(lambda: families.crps(distribution, y))),
-        ("rmse", "", "estimate", root(averaged(lambda: _squared(distribution, y)))),
-        ("mae", "", "estimate", averaged(lambda: _absolute(distribution, y))),
+        ("rmse", "", "estimate", root(averaged(lambda: squared_errors(distribution, y)))),
+        ("mae", "", "estimate", averaged(lambda: absolute_errors(distribution, y))),
     ]
     for inner in LEVELS:
         ends = _ends(distribution, inner)
@@ -160,10 +160,9 @@ def central_interval(distribution: ArrayDistribution, level: float) -> tuple[Sco
         [-1.96, 1.96]
     """
     check_range("level", level, 0, 1, open_low=True, open_high=True)
-    return (
-        _quantile(distribution, (1 - level) / 2),
-        _quantile(distribution, (1 + level) / 2),
-    )
+    # (1 - 0.8) / 2 is a rounding error below 0.1, the lowest level that may have been predicted.
+    low, high = round((1 - level) / 2, 12), round((1 + level) / 2, 12)
+    return _quantile(distribution, low), _quantile(distribution, high)
 
 
 def coverage(
@@ -377,7 +376,17 @@ def _quantile(distribution: ArrayDistribution, q: float) -> Scores:
         raise MissingLevelError(str(error)) from error
 
 
-def _squared(distribution: ArrayDistribution, y: Scores) -> Scores:
+def squared_errors(distribution: ArrayDistribution, y: Scores) -> Scores:
+    """Return the squared error of the predicted mean for each target.
+
+    Raises:
+        TypeError: Where a prediction has no finite mean.
+
+    Example:
+        >>> d = ArrayDistribution("normal", {"loc": np.zeros(1), "scale": np.ones(1)})
+        >>> squared_errors(d, np.array([3.0]))
+        array([9.])
+    """
     centre = families.mean(distribution)
     if not np.isfinite(centre).all():
         raise TypeError(f"{int((~np.isfinite(centre)).sum())} predictions have no finite mean")
@@ -385,7 +394,18 @@ def _squared(distribution: ArrayDistribution, y: Scores) -> Scores:
     return out
 
 
-def _absolute(distribution: ArrayDistribution, y: Scores) -> Scores:
+def absolute_errors(distribution: ArrayDistribution, y: Scores) -> Scores:
+    """Return the absolute error of the predicted median for each target.
+
+    Raises:
+        TypeError: For families without quantiles.
+        MissingLevelError: For ``quantiles`` predictions that do not reach the median.
+
+    Example:
+        >>> d = ArrayDistribution("normal", {"loc": np.zeros(1), "scale": np.ones(1)})
+        >>> absolute_errors(d, np.array([-3.0]))
+        array([3.])
+    """
     out: Scores = np.abs(_quantile(distribution, 0.5) - y)
     return out
 
