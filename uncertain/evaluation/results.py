@@ -310,8 +310,12 @@ class Results:
             for name, want in asked.items()
             if want is not None
         ]
-        kept = (row for row in self.rows if all(getattr(row, n) in want for n, want in wanted))
-        return Results(kept, self.metadata)
+        kept = [row for row in self.rows if all(getattr(row, n) in want for n, want in wanted)]
+        # What is left of rows in order is in order: sorting again would be most of the cost.
+        chosen = object.__new__(Results)
+        object.__setattr__(chosen, "rows", tuple(kept))
+        object.__setattr__(chosen, "metadata", self.metadata)
+        return chosen
 
     @cached_property
     def sources(self) -> tuple[str, ...]:

@@ -87,6 +87,13 @@ GLOSSARY: dict[str, Entry] = {
         "negative sum counts as 0.",
         "Blind to gaps within a bin.",
     ),
+    "squared_calibration_error_debiased": Entry(
+        "Squared calibration",
+        "lower",
+        "Mean squared gap between confidence and accuracy, debiased, before the root.",
+        "Compared in pairs because, unlike its root, its estimate is unbiased; it may be negative.",
+        "Blind to gaps within a bin.",
+    ),
     "crps": Entry(
         "CRPS",
         "lower",

@@ -77,14 +77,30 @@ class Material:
 
     def splits(self, task: str) -> tuple[str, ...]:
         """The splits of a task that have figures."""
-        found = {row.split for row in self.results.rows if row.task == task}
-        return tuple(sorted(found, key=split_key))
+        return self._splits.get(task, ())
+
+    @cached_property
+    def _splits(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, set[str]] = {}
+        for row in self.results.rows:
+            found.setdefault(row.task, set()).add(row.split)
+        return {task: tuple(sorted(splits, key=split_key)) for task, splits in found.items()}
 
     def sources_of(self, task: str) -> tuple[str, ...]:
         """The models that were judged on a task."""
-        with_rows = {key[3] for key in self._rows if key[0] == task}
-        with_rows |= {p.source for p in self.predictions if p.task == task}
-        return tuple(source for source in self.sources if source in with_rows)
+        return self._sources_of.get(task, ())
+
+    @cached_property
+    def _sources_of(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, set[str]] = {}
+        for key in self._rows:
+            found.setdefault(key[0], set()).add(key[3])
+        for p in self.predictions:
+            found.setdefault(p.task, set()).add(p.source)
+        return {
+            task: tuple(source for source in self.sources if source in names)
+            for task, names in found.items()
+        }
 
     def rows(
         self, task: str, split: str, metric: str, source: str, *, kind: str = "estimate"
@@ -139,15 +155,16 @@ class Material:
 
     def metrics(self, task: str, split: str) -> list[str]:
         """Return the quality metrics of a split, in the usual order."""
-        names = {
-            row.metric
-            for row in self.results.rows
-            if (row.task, row.split) == (task, split)
-            and row.kind in ("estimate", "undefined")
-            and not row.variant.startswith("ood:")
-            and not is_control(row)
-        }
-        return sorted(names - set(COSTS), key=metric_key)
+        return self._metrics.get((task, split), [])
+
+    @cached_property
+    def _metrics(self) -> dict[tuple[str, str], list[str]]:
+        found: dict[tuple[str, str], set[str]] = {}
+        for row in self.results.rows:
+            quality = row.kind in ("estimate", "undefined") and row.metric not in COSTS
+            if quality and not row.variant.startswith("ood:") and not is_control(row):
+                found.setdefault((row.task, row.split), set()).add(row.metric)
+        return {key: sorted(names, key=metric_key) for key, names in found.items()}
 
     def first(self, task: str, split: str, source: str) -> Predictions | None:
         """Return the predictions of a source's first training on a split."""

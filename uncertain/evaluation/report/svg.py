@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from uncertain.evaluation.formatting import number
 from uncertain.evaluation.report.html import Attributes, element, text
@@ -24,6 +25,7 @@ SERIES = 8
 DASHES = (None, "7 3", "2 2.5", "9 3 2 3")
 
 Floats = NDArray[np.float64]
+Numbers = float | Sequence[float] | NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Axis:
     log: bool = False
     ticks: tuple[float, ...] = ()
 
-    def place(self, values: ArrayLike) -> Floats:
+    def place(self, values: Numbers) -> Floats:
         """Return positions from 0 to 1; what lies outside is held at the edge.
 
         Example:
@@ -56,7 +58,7 @@ class Axis:
         if self.log:
             low, high = math.log10(low), math.log10(high)
             v = np.log10(np.maximum(v, np.finfo(np.float64).tiny))
-        return np.clip((v - low) / (high - low), 0.0, 1.0)
+        return np.asarray(np.clip((v - low) / (high - low), 0.0, 1.0))
 
     def marks(self) -> tuple[float, ...]:
         """Return the tick positions."""
@@ -141,15 +143,16 @@ class Plot:
     height: float = HEIGHT
     marks: list[str] = field(default_factory=list)
 
-    def across(self, values: ArrayLike) -> Floats:
+    def across(self, values: Numbers) -> Floats:
         """Return horizontal positions in the drawing."""
-        return LEFT + (WIDTH - LEFT - RIGHT) * self.x.place(values)
+        return np.asarray(LEFT + (WIDTH - LEFT - RIGHT) * self.x.place(values))
 
-    def up(self, values: ArrayLike) -> Floats:
+    def up(self, values: Numbers) -> Floats:
         """Return vertical positions in the drawing."""
-        return self.height - BOTTOM - (self.height - TOP - BOTTOM) * self.y.place(values)
+        span = self.height - TOP - BOTTOM
+        return np.asarray(self.height - BOTTOM - span * self.y.place(values))
 
-    def line(self, x: ArrayLike, y: ArrayLike, attributes: Attributes) -> None:
+    def line(self, x: Numbers, y: Numbers, attributes: Attributes) -> None:
         """Draw a line through points; its numbers travel with it."""
         numbers: Attributes = {"data-x": _numbers(x), "data-y": _numbers(y)}
         self.marks.append(
@@ -160,11 +163,11 @@ class Plot:
             )
         )
 
-    def guide(self, x: ArrayLike, y: ArrayLike) -> None:
+    def guide(self, x: Numbers, y: Numbers) -> None:
         """Draw a thin line that carries no data: a diagonal, a threshold."""
         self.marks.append(element("polyline", "", {"points": self._points(x, y), "class": "guide"}))
 
-    def band(self, x: ArrayLike, low: ArrayLike, high: ArrayLike, attributes: Attributes) -> None:
+    def band(self, x: Numbers, low: Numbers, high: Numbers, attributes: Attributes) -> None:
         """Fill between two curves; its numbers travel with it."""
         xs, lows, highs = (np.asarray(v, dtype=np.float64) for v in (x, low, high))
         points = self._points(np.concatenate([xs, xs[::-1]]), np.concatenate([lows, highs[::-1]]))
@@ -234,7 +237,7 @@ class Plot:
         }
         return element("svg", words + self._axes() + "".join(self.marks), frame)
 
-    def _points(self, x: ArrayLike, y: ArrayLike) -> str:
+    def _points(self, x: Numbers, y: Numbers) -> str:
         pairs = np.stack([self.across(x), self.up(y)], axis=-1)
         return " ".join(f"{_short(a)},{_short(b)}" for a, b in pairs.tolist())
 
@@ -323,7 +326,7 @@ def strip(
     return element("svg", "".join(parts), frame)
 
 
-def _numbers(values: ArrayLike) -> str:
+def _numbers(values: Numbers) -> str:
     return " ".join(map(repr, np.asarray(values, dtype=np.float64).tolist()))
 
 
