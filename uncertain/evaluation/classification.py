@@ -3,7 +3,7 @@ r"""Scores of class probabilities: accuracy, log-likelihood and Brier score, eac
 Rows are scored in float64, a few thousand at a time, so that nothing as large as the input is
 built. Plain averages keep exact sums (:mod:`uncertain.evaluation.exact`): the same bits for any
 batching, order or sharding. With weights or groups the interval needs the rows themselves; they are
-kept, 33 bytes each, and sorted before anything is added.
+kept, at most 33 bytes each, and :mod:`uncertain.intervals` sorts them before it adds anything.
 
 Conventions, where libraries differ: NLL in nats, never clamped, so that one row with probability 0
 for its true class makes it infinite; Brier summed over classes, in [0, 2] (scikit-learn's
@@ -216,21 +216,16 @@ class _Rows(NamedTuple):
         return cls(*columns)
 
     def estimates(self, level: float) -> dict[str, Estimate]:
+        w = self.weights
         ids = None if self.groups is None else intervals.group_ids(self.groups)
-        keys = [self.brier, self.nll, self.correct]
-        keys += [key for key in (self.weights, ids) if key is not None]
-        order = np.lexsort(keys)
-        groups = None if ids is None else ids[order]
-        weights = None if self.weights is None else self.weights[order]
-        hits, nll, brier = self.correct[order], self.nll[order], self.brier[order]
-        infinite = np.isinf(nll) if weights is None else np.isinf(nll) & (weights > 0)
+        infinite = np.isinf(self.nll) if w is None else np.isinf(self.nll) & (w > 0)
         count = int(np.count_nonzero(infinite))
         return {
-            "accuracy": intervals.proportion(hits, weights=weights, groups=groups, level=level),
-            "nll": _infinite(count, len(nll), level, groups)
+            "accuracy": intervals.proportion(self.correct, weights=w, groups=ids, level=level),
+            "nll": _infinite(count, len(self.nll), level, ids)
             if count
-            else intervals.mean(nll, weights=weights, groups=groups, level=level),
-            "brier": intervals.mean(brier, weights=weights, groups=groups, level=level),
+            else intervals.mean(self.nll, weights=w, groups=ids, level=level),
+            "brier": intervals.mean(self.brier, weights=w, groups=ids, level=level),
         }
 
 
@@ -369,5 +364,5 @@ def _one(
 
 def _infinite(count: int, n: int, level: float, groups: NDArray[np.intp] | None) -> Estimate:
     reason = f"the true class has probability 0 in {count} of {n} rows"
-    n_groups = None if groups is None else int(groups[-1]) + 1
+    n_groups = None if groups is None else int(groups.max()) + 1
     return intervals.undefined(reason, value=math.inf, n=n, level=level, n_groups=n_groups)
