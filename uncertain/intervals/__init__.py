@@ -48,20 +48,17 @@ from uncertain.intervals.estimate import (
 )
 from uncertain.intervals.means import (
     check_weights,
-    design_effect,
     effective_rows,
     group_ids,
     mean,
     mean_t,
-    proportion,
     ratio_sums,
     ratio_t,
     ratio_variance,
     t_estimate,
-    wilson,
-    wilson_bounds,
 )
 from uncertain.intervals.multiple import holm, rank_groups
+from uncertain.intervals.proportions import design_effect, proportion, wilson, wilson_bounds
 
 __all__ = [
     "AreaVariance",
