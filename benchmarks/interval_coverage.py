@@ -1,7 +1,7 @@
 """How often do the intervals cover the truth? A table of nominal 95 % intervals, by simulation.
 
 Every cell draws data with a known truth again and again and counts the intervals that hold it:
-2,000 repetitions, or 20 with ``--quick``. A figure below 0.93 is a fault. Beside the calibration
+2,000 repetitions, or 40 with ``--quick``. A figure below 0.93 is a fault. Beside the calibration
 intervals stands what a percentile bootstrap of the plug-in ECE would have covered: nothing, where
 the model is calibrated, which is why the plug-in ECE has no interval.
 
@@ -28,7 +28,7 @@ from uncertain.evaluation.calibration_rows import Rows, gap_model, inverted
 from uncertain.evaluation.ranking import ranking_estimates
 from uncertain.intervals import Estimate, proportion
 
-REPETITIONS, QUICK_REPETITIONS = 2000, 20
+REPETITIONS, QUICK_REPETITIONS = 2000, 40
 REPLICATES = 500
 Part = Callable[[harness.Figures, int], None]
 
