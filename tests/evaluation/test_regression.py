@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from uncertain import intervals as iv
-from uncertain.evaluation import regression
+from uncertain.evaluation import pit, regression
 from uncertain.evaluation.regression import regression_estimates
 from uncertain.families import ArrayDistribution
 
@@ -85,7 +85,7 @@ def test_a_constant_scale_and_a_point_are_ordinary() -> None:
     """Pitfall 4.11: a constant predicted standard deviation crashed a peer's binning."""
     d, y = normal(scale=0.5)
     assert all(math.isfinite(e.value) for e in figures(d, y).values())
-    hist = regression.pit_histogram(d, y, bins=10)
+    hist = pit.pit_histogram(d, y, bins=10)
     assert hist.share.sum() == pytest.approx(1)
     assert hist.share[[0, -1]].min() > hist.share[1:-1].max()  # too narrow: a U
     assert ((hist.low <= hist.share) & (hist.share <= hist.high)).all()
@@ -172,7 +172,7 @@ def test_pit_of_a_calibrated_model_is_uniform() -> None:
     r = rng()
     d = ArrayDistribution("normal", {"loc": np.zeros(200), "scale": np.ones(200)})
     for _ in range(400):
-        found = regression.pit_ks(d, r.normal(size=200))
+        found = pit.pit_ks(d, r.normal(size=200))
         rejected += found.p_value < 0.05
         inside += found.low == 0
     assert rejected / 400 == pytest.approx(0.05, abs=0.035)
@@ -183,8 +183,8 @@ def test_pit_groups_count_once() -> None:
     d, y = normal(300)
     twice = np.repeat(np.arange(300), 2)
     p = {name: value[twice] for name, value in d.parameters.items()}
-    copied = regression.pit_ks(ArrayDistribution("normal", p), y[twice], groups=twice)
-    once = regression.pit_ks(d, y)
+    copied = pit.pit_ks(ArrayDistribution("normal", p), y[twice], groups=twice)
+    once = pit.pit_ks(d, y)
     assert copied.value == pytest.approx(once.value)
     assert copied.p_value == pytest.approx(once.p_value)
     assert copied.n_groups == 300
@@ -192,7 +192,7 @@ def test_pit_groups_count_once() -> None:
 
 def test_kolmogorov_against_scipy() -> None:
     for distance, n in ((0.03, 2000), (0.08, 300), (0.15, 60)):
-        assert regression.kolmogorov_p_value(distance, n) == pytest.approx(
+        assert pit.kolmogorov_p_value(distance, n) == pytest.approx(
             stats.kstwo.sf(distance, n), abs=0.004
         )
 
@@ -206,7 +206,7 @@ def test_kolmogorov_against_scipy() -> None:
         (lambda d, y: regression_estimates(d, y, groups=[1]), "as many rows"),
         (lambda d, y: regression_estimates(d, y, level=1.0), "`level` should lie in"),
         (lambda d, y: regression.central_interval(d, 1.0), "`level` should lie in"),
-        (lambda d, y: regression.pit_histogram(d, y, bins=0), "`bins` should lie in"),
+        (lambda d, y: pit.pit_histogram(d, y, bins=0), "`bins` should lie in"),
         (lambda d, y: regression.coverage((y, y[:2]), y), "as many rows"),
     ],
 )
