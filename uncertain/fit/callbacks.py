@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from uncertain import checks
 from uncertain.fit.batch import Batch
 from uncertain.fit.description import describe
+from uncertain.fit.failures import local
 from uncertain.fit.run import Callback, Hooks, Run
 from uncertain.fit.sampling import AUGMENT, key
 
@@ -126,8 +127,12 @@ def clip_gradients(norm: float) -> Callback:
         parameters = list(run.parameters.values())
 
         def gradient() -> None:
-            if run.gradient_norm is not None:
-                torch.nn.utils.clip_grads_with_norm_(parameters, norm, run.gradient_norm)
+            if run.gradient_norm is None:
+                return
+            factor = (norm / (run.gradient_norm + 1e-6)).clamp(max=1.0)
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    local(parameter.grad).mul_(factor)
 
         return Hooks(gradient=gradient, task=f"clip_gradients({norm:g})")
 

@@ -18,6 +18,7 @@ import torch
 
 from uncertain import atomic, checks
 from uncertain.fit.description import describe_code, describe_data, differences
+from uncertain.fit.parallel import is_sharded
 from uncertain.fit.run import Callback, Hooks, Run
 
 FORMAT = 1
@@ -54,6 +55,7 @@ def checkpoints(
     Raises:
         ValueError: For arguments out of range, and by ``fit`` where the directory holds another
             training.
+        NotImplementedError: By ``fit``, for a model that was given to ``fully_shard``.
         CheckpointError: By ``fit``, where no checkpoint there can be read.
         OSError: By ``fit``, where the directory can not be written or the disk is full; the last
             checkpoint is then still there.
@@ -81,6 +83,11 @@ def checkpoints(
     folder = Path(directory)
 
     def start(run: Run) -> Hooks:
+        if is_sharded(run.model):
+            raise NotImplementedError(
+                "`checkpoints` can not save a model that is sharded over ranks yet: save it by "
+                "torch.distributed.checkpoint in a callback of your own."
+            )
         if run.world.rank == 0:
             atomic.check_writable_directory(folder, create=True)
         saved, best, written = (-1, ""), 0, time.monotonic()

@@ -198,7 +198,7 @@ def named(value: Value, name: str) -> dict[str, Tensor]:
             )
     if not terms:
         raise ValueError("`objective` should return at least one term, got an empty mapping.")
-    return {key: item.reshape(()) for key, item in terms.items()}
+    return {key: item.reshape(()) if item.ndim else item for key, item in terms.items()}
 
 
 def default_objective(model: nn.Module) -> Function:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -57,13 +59,49 @@ def current_world() -> World:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Return whether a module was given to ``fully_shard``, which averages gradients itself."""
-    return any("FSDP" in kind.__name__ for kind in type(model).__mro__)
+    """Return whether any part of a model was given to ``fully_shard``."""
+    return any(isinstance(module, FSDPModule) for module in model.modules())
+
+
+def reshard(model: nn.Module) -> None:
+    """Free what a forward pass without a backward one leaves gathered.
+
+    Until then ``parameters()`` gives the gathered ones, which an optimizer must not be built on.
+    """
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
+def check_sharding(model: nn.Module) -> None:
+    """Raise ``ValueError`` where gradients of a sharded model would not be averaged over ranks.
+
+    ``fully_shard`` starts its backward pass by hooks on the tensors that a forward pass returns. A
+    distribution hides them, and the gradients would silently stay those of each rank.
+    """
+    if isinstance(model, FSDPModule):
+        raise ValueError(
+            "`model` should not be given to `fully_shard` itself, which does not find the tensors in"
+            " a distribution: shard the network inside it."
+        )
+    left = [name for name, p in model.named_parameters() if not isinstance(p, DTensor)]
+    if left:
+        raise ValueError(
+            f"`model` should have all of its parameters sharded or none, got {left[0]} outside of "
+            "the modules given to `fully_shard`."
+        )
 
 
 def replicate(forward: nn.Module, world: World, device: torch.device) -> nn.Module:
-    """Wrap a module so that its gradients are averaged over ranks."""
-    if world.size == 1 or is_sharded(getattr(forward, "model", forward)):
+    """Wrap a module so that its gradients are averaged over ranks.
+
+    Raises:
+        ValueError: For a model that is sharded in a way that would not do it.
+    """
+    if is_sharded(forward):
+        check_sharding(getattr(forward, "model", forward))
+        return forward
+    if world.size == 1:
         return forward
     devices = [device] if device.type == "cuda" else None
     return DistributedDataParallel(forward, device_ids=devices)

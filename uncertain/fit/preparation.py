@@ -12,6 +12,7 @@ from uncertain import checks
 from uncertain.fit.failures import not_finite
 from uncertain.fit.modes import evaluation_mode
 from uncertain.fit.objective import check_labels_fit, check_prediction
+from uncertain.fit.parallel import reshard
 from uncertain.fit.sources import Source, as_source, to_device
 
 
@@ -93,6 +94,7 @@ def check_predictor(model: nn.Module, source: Source, device: torch.device) -> N
     x, y = to_device(tuple(source.rows(index)), device)
     with evaluation_mode(model), torch.no_grad():
         dist = model(x)
+    reshard(model)
     check_prediction(dist, y)
     targets = dict(source.columns()).get("y")
     if targets is not None:

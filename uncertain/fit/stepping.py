@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
@@ -24,6 +26,7 @@ from uncertain.fit.sampling import DRAWS, Sampler, key, seed_draws, seed_python
 from uncertain.fit.sources import to_device
 
 _SMALLEST_SCALE = 2.0**-14
+_RESERVED = frozenset({"loss", "gradient_norm"})
 
 
 class Drawer:
@@ -69,7 +72,12 @@ def gradient_step(run: Run, batch: Batch, good: LastGood) -> dict[str, float]:
     assert optimizer is not None
     optimizer.zero_grad(set_to_none=True)
     terms = _evaluate(run, batch, good, run.forward)
-    loss = torch.stack([value.float() if run.autocast else value for value in terms.values()]).sum()
+    if len(terms) > 1 and not _RESERVED.isdisjoint(terms):
+        raise ValueError(
+            "`objective` should return the terms whose sum is the loss, and not call one of them "
+            f"`loss` or `gradient_norm`, got {', '.join(terms)}: leave the sum out."
+        )
+    loss = functools.reduce(operator.add, terms.values())
     values = _checked(run, batch, good, {**terms, "loss": loss})
     if not loss.requires_grad:
         raise ValueError(_UNREACHED)
@@ -146,11 +154,11 @@ def _checked(
     run: Run, batch: Batch, good: LastGood, terms: Mapping[str, Tensor]
 ) -> dict[str, float]:
     """Return the terms as numbers, averaged over ranks; fail where one is not finite."""
-    detached = [value.detach() for value in terms.values()]
     if run.world.size == 1 and run.device.type == "cpu":
-        numbers = [float(value) for value in detached]
+        numbers = [value.item() for value in terms.values()]
     else:  # one transfer for all
-        stacked = torch.stack([value.double().to(run.device) for value in detached])
+        kind = functools.reduce(torch.promote_types, (v.dtype for v in terms.values()))
+        stacked = torch.stack([v.detach().to(run.device, kind) for v in terms.values()])
         numbers = run.world.mean(stacked).tolist()
     values = dict(zip(terms, numbers, strict=True))
     for name, value in values.items():

@@ -13,7 +13,7 @@ from torch import nn
 from uncertain import checks
 from uncertain.fit.modes import evaluation_mode
 from uncertain.fit.objective import row_nll
-from uncertain.fit.parallel import World
+from uncertain.fit.parallel import World, reshard
 from uncertain.fit.preparation import checked_source
 from uncertain.fit.sources import Source, to_device
 
@@ -87,7 +87,9 @@ def make_validator(
 def validate(validator: Validator, model: nn.Module) -> float:
     """Score the model in evaluation mode, without gradients, and leave no trace in it."""
     with evaluation_mode(model), torch.no_grad():
-        return validator.score(model)
+        value = validator.score(model)
+    reshard(model)
+    return value
 
 
 def mean_nll(
