@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from uncertain.evaluation.alignment import canonical_order, in_one_order, same_rows
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.results import Row
+from uncertain.evaluation.results import Row, natural_key
 from uncertain.evaluation.row_scores import row_scores
-from uncertain.intervals import Estimate, crossed, over_trainings
+from uncertain.intervals import Estimate, crossed, over_trainings, undefined
 
 
 def across_trainings(
@@ -23,7 +24,8 @@ def across_trainings(
     """Return the rows of means over trainings, for sources that have more than one.
 
     Means of row scores on shared rows have all three intervals; other figures (AUROC, ECE) the one
-    over trainings, as does everything where trainings were judged on different rows.
+    over trainings, as does everything where trainings were judged on different rows. A figure that
+    one training lacks has no mean.
 
     Args:
         rows: The figures of single trainings.
@@ -32,6 +34,20 @@ def across_trainings(
 
     Returns:
         Rows with an empty ``training``.
+
+    Raises:
+        ValueError: Two trainings give one row id different targets, weights or groups.
+
+    Example:
+        >>> from uncertain.families import ArrayDistribution
+        >>> y = np.array([0, 1, 1, 0, 1])
+        >>> p = np.random.default_rng(0).dirichlet([1, 1], (3, 5))
+        >>> cases = [
+        ...     Predictions(ArrayDistribution("categorical", {"probs": q}), y, training=f"seed {k}")
+        ...     for k, q in enumerate(p)
+        ... ]
+        >>> [row.over for row in across_trainings([], cases) if row.metric == "accuracy"]
+        ['items', 'trainings', 'both']
     """
     runs: dict[tuple[str, str, str], list[Predictions]] = {}
     for case in cases:
@@ -47,26 +63,26 @@ def across_trainings(
     return found + _spreads(rows, covered, level)
 
 
-def same_rows(cases: Sequence[Predictions]) -> bool:
-    """Return whether predictions are of the same rows in the same order."""
-    first = cases[0]
-    if any(len(case) != len(first) for case in cases):
-        return False
-    if all(case.row_ids is not None for case in cases):
-        return all(np.array_equal(case.row_ids, first.row_ids) for case in cases)  # type: ignore[arg-type]
-    return all(np.array_equal(case.target, first.target) for case in cases)  # type: ignore[arg-type]
-
-
 def _crossed_rows(trained: Sequence[Predictions], level: float) -> list[Row]:
+    # By name, so that sums over trainings do not depend on the order of a list either.
+    trained = in_one_order(sorted(trained, key=lambda case: natural_key(case.training)))
     scores = [row_scores(case) for case in trained]
     first = trained[0]
     rows = []
     for metric in scores[0]:
+        if not all(metric in score for score in scores):
+            continue
         table = np.stack([score[metric] for score in scores])
-        # An infinite NLL has no spread; the single trainings' rows say so already.
+        # An infinite NLL has no spread: it is told with the other figures.
         if not np.isfinite(table).all():
             continue
-        estimates = crossed(table, weights=first.weights, groups=first.groups, level=level)
+        order = canonical_order(list(table), like=first)
+        estimates = crossed(
+            table[:, order],
+            weights=None if first.weights is None else first.weights[order],
+            groups=None if first.groups is None else first.groups[order],
+            level=level,
+        )
         rows += [_row(first, metric, "", first.split, estimate) for estimate in estimates]
     return rows
 
@@ -78,14 +94,15 @@ def _spreads(
     figures: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         done = (row.task, row.source, row.split, row.metric) in covered
-        if row.training and not done and row.kind == "estimate" and math.isfinite(row.value):
+        if row.training and not done and row.kind in ("estimate", "undefined"):
             key = (row.task, row.source, row.split, row.metric, row.variant)
             figures.setdefault(key, []).append(row)
     found = []
     for trained in figures.values():
         if len(trained) > 1:
+            trained.sort(key=lambda row: natural_key(row.training))
             first = trained[0]
-            estimate = over_trainings([row.value for row in trained], level=level, n=first.n)
+            estimate = _over_figures(trained, level)
             reason = first.reason if first.reason.startswith("trivial") else ""
             found.append(
                 Row.from_estimate(
@@ -99,6 +116,17 @@ def _spreads(
                 )
             )
     return found
+
+
+def _over_figures(trained: Sequence[Row], level: float) -> Estimate:
+    """A mean over the trainings that happen to be finite would flatter the method: none is given."""
+    values = [row.value for row in trained]
+    missing = [row for row in trained if not math.isfinite(row.value)]
+    if not missing:
+        return over_trainings(values, level=level, n=trained[0].n)
+    reason = f"{len(missing)} of {len(trained)} trainings: {missing[0].reason}"
+    value = sum(values)
+    return undefined(reason, value=value, n=trained[0].n, level=level, over="trainings")
 
 
 def _row(case: Predictions, metric: str, variant: str, split: str, estimate: Estimate) -> Row:

@@ -86,6 +86,11 @@ def _from_logits(z: np.ndarray, role: str, labels: np.ndarray | None) -> ArrayDi
         return ArrayDistribution("bernoulli", {"logits": z.reshape(len(z))})
     z = _rows_first(role, z, labels)
     top = z.max(axis=-1, keepdims=True)
+    if not np.isfinite(top).all():
+        raise ValueError(
+            f"`{role}` should have a finite largest entry in every row, got {top[~np.isfinite(top)][0]}"
+            f" as the largest of {int((~np.isfinite(top)).sum())} rows."
+        )
     log_total = top + np.log(np.exp(z - top).sum(axis=-1, keepdims=True))
     if role == "log_probabilities":
         off = float(np.abs(np.expm1(log_total)).max(initial=0))
@@ -121,6 +126,7 @@ def _from_quantiles(roles: Mapping[str, np.ndarray]) -> ArrayDistribution:
         levels = np.array([_level(name) for name in names])
     levels = np.asarray(levels, dtype=np.float64)
     levels = levels[0] if levels.ndim == 2 and np.all(levels == levels[0]) else levels
+    checks.check_shape("levels", levels, (values.shape[1],), hint="one a column of `quantiles`")
     order = np.argsort(levels)
     return ArrayDistribution("quantiles", {"levels": levels[order], "values": values[:, order]})
 
@@ -230,6 +236,7 @@ def _encode(
             "in: add an array `class_names` in the order of the probabilities' columns."
         )
     index = {name: i for i, name in enumerate(class_names)}
+    labels = labels.astype(str) if labels.dtype.kind == "S" else labels
     unknown = sorted({str(label) for label in labels} - index.keys())
     if unknown:
         raise ValueError(

@@ -6,6 +6,7 @@ them already tells the partner apart, the pair is *trivial* and carries no claim
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -97,16 +98,15 @@ def _control_rows(
 ) -> list[Row]:
     """Return the controls' AUROC, once a task and partner: they are the same for every model."""
     rows: list[Row] = []
-    seen: set[tuple[str, str]] = set()
-    for ood in cases:
-        if ood.ood_name is None or (ood.task, ood.split) in seen:
-            continue
+    strange = [case for case in cases if case.ood_name is not None]
+    # By name: which source comes first in a list must not decide.
+    for ood in sorted(strange, key=lambda case: (case.training, case.source)):
         test = tests[ood.task, ood.source, ood.training]
         inside, outside = control_scores(test), control_scores(ood)
-        if inside and outside:
-            seen.add((ood.task, ood.split))
+        known = {row.source for row in rows if (row.task, row.split) == (ood.task, ood.split)}
         for name in inside.keys() & outside.keys():
-            rows.append(_control_row(test, ood, name, inside[name], outside[name], level, seed))
+            if f"control: {name}" not in known:
+                rows.append(_control_row(test, ood, name, inside[name], outside[name], level, seed))
     return rows
 
 
@@ -152,27 +152,45 @@ def _told_apart(
     return ranking_estimates(
         np.concatenate([inside, outside]),
         strange,
-        weights=_both(test.weights, ood.weights, len(test), len(ood)),
-        groups=_both_groups(test, ood),
+        weights=both_weights(test, ood),
+        groups=both_groups(test, ood),
         level=level,
         replicates=replicates,
         seed=seed,
     )
 
 
-def _both(
-    inside: NDArray[np.float64] | None, outside: NDArray[np.float64] | None, n: int, m: int
-) -> NDArray[np.float64] | None:
-    if inside is None and outside is None:
+def both_weights(test: Predictions, ood: Predictions) -> NDArray[np.float64] | None:
+    """Return the weights of test rows and strange rows together, ``None`` where neither has any.
+
+    Whole numbers are counts and stay. Other weights are relative: they are scaled to average 1, so
+    that neither side's scale tips the figures that depend on how common strange rows are.
+
+    Example:
+        >>> from uncertain.families import ArrayDistribution
+        >>> d = ArrayDistribution("normal", {"loc": np.zeros(2), "scale": np.ones(2)})
+        >>> test = Predictions(d, np.arange(2.0), weights=np.array([0.1, 0.3]))
+        >>> both_weights(test, Predictions(d, None, split="ood:x"))
+        array([0.5, 1.5, 1. , 1. ])
+    """
+    if test.weights is None and ood.weights is None:
         return None
-    first = np.ones(n) if inside is None else inside
-    second = np.ones(m) if outside is None else outside
-    # Each side's weights average 1, so that neither side's scale tips the pooled figures.
-    return np.concatenate([first / first.mean(), second / second.mean()])
+    sides = [np.ones(len(p)) if p.weights is None else p.weights for p in (test, ood)]
+    return np.concatenate([w if (w == np.floor(w)).all() else w / w.mean() for w in sides])
 
 
-def _both_groups(test: Predictions, ood: Predictions) -> NDArray[np.int64] | None:
-    """Return joint group numbers; groups of the two sides are different units."""
+def both_groups(test: Predictions, ood: Predictions) -> NDArray[np.int64] | None:
+    """Return joint group numbers, ``None`` where neither side has groups.
+
+    Groups of the two sides are different units, whatever they are called.
+
+    Example:
+        >>> from uncertain.families import ArrayDistribution
+        >>> d = ArrayDistribution("normal", {"loc": np.zeros(2), "scale": np.ones(2)})
+        >>> test = Predictions(d, np.arange(2.0), groups=np.array(["a", "a"]))
+        >>> both_groups(test, Predictions(d, None, split="ood:x"))
+        array([0, 0, 1, 2])
+    """
     if test.groups is None and ood.groups is None:
         return None
     numbers = [
@@ -204,8 +222,6 @@ def _named(
 
 def _mark_trivial(rows: Sequence[Row]) -> list[Row]:
     """Say on every row of a pair that a control gives away that it carries no claim."""
-    import dataclasses
-
     giveaways: dict[tuple[str, str], Row] = {}
     for row in rows:
         if row.source.startswith("control: ") and row.value > TRIVIAL:

@@ -25,6 +25,7 @@ def from_distribution(
     weights: Column | None = None,
     scores: Mapping[str, Column] | None = None,
     class_names: Sequence[str] | None = None,
+    inputs: Mapping[Any, Any] | None = None,
     source: str = "model",
     split: str = "test",
     training: str = "",
@@ -42,6 +43,7 @@ def from_distribution(
         weights: N non-negative weights.
         scores: More uncertainty scores, each (N,), larger is less certain.
         class_names: One name a class.
+        inputs: Row id -> what the model saw, for the report; needs ``row_ids``.
         source: The model's name.
         split: ``test``, ``ood:NAME`` or ``shift:KIND:SEVERITY``.
         training: Which training run of the source.
@@ -67,6 +69,7 @@ def from_distribution(
         weights=_array(weights),
         scores={name: np.asarray(_array(score)) for name, score in (scores or {}).items()},
         class_names=None if class_names is None else tuple(class_names),
+        inputs=inputs,
         source=source,
         split=split,
         training=training,

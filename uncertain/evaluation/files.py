@@ -13,7 +13,7 @@ from uncertain.evaluation.judge import evaluate
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.readers import read_arrays, read_predictions
 from uncertain.evaluation.results import Results
-from uncertain.evaluation.rows import write_rows
+from uncertain.evaluation.rows import check_format, write_rows
 
 StrPath = str | Path
 
@@ -56,11 +56,20 @@ def evaluate_files(
 
     Raises:
         ValueError: A file can't be read or holds what can't be judged; nothing is written then.
+            Also an output that is an input, or another output.
         OSError: An output can't be written; found out before anything is read.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> p = np.array([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+        >>> np.savez(folder / "net.npz", probs=p, labels=np.array([0, 1, 1]))
+        >>> results = evaluate_files([folder / "net.npz"], json=folder / "table.json")
+        >>> results == Results.read(folder / "table.json")
+        True
     """
-    for path in (out, json, rows):
-        if path is not None:
-            _check_output(Path(path))
+    inside = [*files, *(path for _, path in ood), *([] if inputs is None else [inputs])]
+    _check_outputs({"--out": out, "--json": json, "--rows": rows}, inside)
     predictions = [
         *_read_sources(files, dict(columns or {}), renormalise=renormalise),
         *_read_ood(files, ood, dict(columns or {}), renormalise=renormalise),
@@ -82,10 +91,22 @@ def evaluate_files(
     return results
 
 
-def _check_output(path: Path) -> None:
-    atomic.check_writable_directory(path.parent)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a file in it.")
+def _check_outputs(outputs: Mapping[str, StrPath | None], inside: Sequence[StrPath]) -> None:
+    """Find out before anything is read what would be refused, or lost, at the end."""
+    taken = {Path(path).resolve(): "read" for path in inside}
+    for option, given in outputs.items():
+        if given is None:
+            continue
+        path = Path(given)
+        atomic.check_writable_directory(path.parent)
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder: name a file in it.")
+        if option == "--rows":
+            check_format(path)
+        clash = taken.setdefault(path.resolve(), f"written by {option}")
+        # Devices (/dev/null, /dev/stdout) take any number of outputs.
+        if clash != f"written by {option}" and (path.is_file() or not path.exists()):
+            raise ValueError(f"{option} names {path}, which is {clash}: name another file.")
 
 
 def _read_sources(
@@ -152,14 +173,16 @@ def _unlabelled(predictions: Predictions) -> Predictions:
 
 def _source_names(files: Sequence[Path]) -> list[str]:
     """Return the files' stems, with as much of their folders as tells them apart."""
+    resolved = [file.resolve() for file in files]
+    if len(set(resolved)) < len(resolved):
+        raise ValueError("the same file of predictions is given twice: give each once.")
     names = [file.stem for file in files]
     depth = 1
     while len(set(names)) < len(names) and depth < 8:
         depth += 1
-        names = ["/".join([*file.parts[-depth:-1], file.stem]) for file in files]
-    if len(set(names)) < len(names):
-        raise ValueError("the same file of predictions is given twice: give each once.")
-    return names
+        names = ["/".join([*file.parts[-depth:-1], file.stem]) for file in resolved]
+    # `net.npz` beside `net.csv`: only the endings differ.
+    return names if len(set(names)) == len(names) else [str(file) for file in files]
 
 
 def _read_inputs(path: Path) -> dict[object, np.ndarray]:

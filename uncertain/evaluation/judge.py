@@ -45,8 +45,10 @@ def evaluate(
         One row a figure; see :class:`~uncertain.evaluation.Row`.
 
     Raises:
-        ValueError: Nothing to judge, the same predictions twice, an out-of-distribution split
-            without a test split of the same source and training, or sources that can't be paired.
+        TypeError: Something else than predictions.
+        ValueError: Nothing to judge, the same predictions twice, an unnamed training beside others,
+            an out-of-distribution split without a test split of the same source and training, or
+            sources that can't be paired.
 
     Example:
         >>> from uncertain.families import ArrayDistribution
@@ -56,18 +58,25 @@ def evaluate(
         0.75
     """
     cases = [predictions] if isinstance(predictions, Predictions) else list(predictions)
+    for case in cases:
+        if not isinstance(case, Predictions):
+            raise TypeError(
+                f"`predictions` should hold Predictions, got {type(case).__name__}: make them with "
+                "`from_distribution`, `read_predictions` or `Predictions`."
+            )
     checks.check_not_empty("predictions", cases)
     check_level(level)
     checks.check_range("replicates", replicates, 100)
     cases = [_without_trivial_groups(case) for case in cases]
     _check_distinct(cases)
+    _check_labelled(cases)
     rows: list[Row] = []
     for case in cases:
         if case.target is not None and case.ood_name is None:
             rows += judge_one(case, level=level, replicates=replicates, seed=seed)
     rows += detection_rows(cases, level=level, replicates=replicates, seed=seed)
     rows += across_trainings(rows, cases, level=level)
-    if compare:
+    if compare and len({case.source for case in cases}) > 1:
         from uncertain.evaluation.pairs import compare_sources
 
         pairs, letters = compare_sources(cases, rows, level=level, replicates=replicates, seed=seed)
@@ -78,7 +87,14 @@ def evaluate(
 def judge_one(
     case: Predictions, *, level: float = 0.95, replicates: int = 1000, seed: int = 0
 ) -> list[Row]:
-    """Return the figures of one source on one labelled split."""
+    """Return the figures of one source on one labelled split.
+
+    Example:
+        >>> d = families.ArrayDistribution("normal", {"loc": np.zeros(9), "scale": np.ones(9)})
+        >>> rows = judge_one(Predictions(d, np.linspace(-2, 2, 9)))
+        >>> [row.metric for row in rows[:4]]
+        ['nll', 'crps', 'rmse', 'mae']
+    """
     if case.is_classification:
         from uncertain.evaluation.classification_report import classification_estimates
 
@@ -143,6 +159,19 @@ def _check_distinct(cases: Sequence[Predictions]) -> None:
                 f"{case.split!r} of source {case.source!r} has no `test` split to be told apart "
                 "from: give the in-distribution predictions too."
             )
+
+    for task, source, training, _ in seen:
+        others = {t for a, b, t, _ in seen if (a, b) == (task, source)}
+        if not training and len(others) > 1:
+            raise ValueError(
+                f"`training` should be named for every training of source {source!r}, got an empty "
+                "name beside others: their mean has the empty name."
+            )
+
+
+def _check_labelled(cases: Sequence[Predictions]) -> None:
+    if all(case.target is None and case.ood_name is None for case in cases):
+        raise ValueError("`predictions` should have labels to be judged by, got none.")
 
 
 def _lettered(row: Row, letters: dict[tuple[str, ...], str]) -> Row:

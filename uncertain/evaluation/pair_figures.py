@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uncertain import families
+from uncertain.evaluation.alignment import canonical_order, in_one_order
 from uncertain.evaluation.comparison_bootstrap import calibration_difference
+from uncertain.evaluation.detection import both_groups, both_weights
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking import area_under_risk_coverage, rank_curve
+from uncertain.evaluation.regression import squared_errors
 from uncertain.evaluation.row_scores import row_scores
 from uncertain.evaluation.uncertainty import models_scores, uncertainty_scores
-from uncertain.intervals import Estimate, delong_difference, mean
+from uncertain.intervals import Estimate, delong_difference, mean, undefined
 
 _WORK = 2e8
 """Rows times replicates that a bootstrap may cost: about two seconds of one core."""
@@ -36,10 +41,27 @@ def figure_differences(
     Args:
         first: Predictions of one source.
         second: Predictions of another, for the same rows in the same order.
-        strange: The two sources' out-of-distribution predictions, partner by partner.
+        strange: The two sources' out-of-distribution predictions, partner by partner; they are
+            paired by row id, as strange rows have no labels that could tell.
         level: Confidence level.
         replicates: Bootstrap replicates; fewer above 200,000 rows, to bound the time.
         seed: Of the bootstrap.
+
+    Raises:
+        ValueError: Strange rows have ids that differ, or other weights or groups.
+
+    Example:
+        >>> from uncertain.families import ArrayDistribution
+        >>> y = np.zeros(4)
+        >>> near, far = (
+        ...     Predictions(ArrayDistribution("normal", {"loc": loc, "scale": np.ones(4)}), y)
+        ...     for loc in (np.array([0.0, 0.1, 0.1, 0.2]), np.array([1.0, 1.1, 0.9, 1.2]))
+        ... )
+        >>> [(metric, _, _, estimate)] = figure_differences(
+        ...     near, far, [], level=0.95, replicates=100, seed=0
+        ... )
+        >>> metric, estimate.high < 0
+        ('rmse', True)
     """
     draws = int(np.clip(_WORK / len(first), 100, replicates))
     if first.is_classification:
@@ -48,17 +70,22 @@ def figure_differences(
         for inside, outside in strange:
             yield from _told_apart(first, second, inside, outside, level)
     else:
-        yield _rmse(first, second, level)
+        yield from _rmse(first, second, level)
+        for inside, outside in strange:
+            yield from _told_apart(first, second, inside, outside, level)
 
 
 def _calibration(
     first: Predictions, second: Predictions, level: float, draws: int, seed: int
 ) -> Figure:
+    a, b = _confidence(first), _confidence(second)
+    # Row weights are drawn and summed in an order of the rows' own, not of the file.
+    order = canonical_order([*a, *b], like=first)
     estimate = calibration_difference(
-        _confidence(first),
-        _confidence(second),
-        units=_units(first),
-        weights=first.weights,
+        (a[0][order], a[1][order]),
+        (b[0][order], b[1][order]),
+        units=_units(first, order),
+        weights=None if first.weights is None else first.weights[order],
         level=level,
         seed=seed,
         replicates=draws,
@@ -97,13 +124,15 @@ def risk_coverage_influence(
     Returns:
         (N,) with weighted mean 0; its standard error is that of the area.
     """
-    order = np.argsort(uncertainty, kind="stable")
+    # Inside a tie group too the order is the rows' own: sums of weights then keep their bits.
+    keys = (uncertainty,) if weights is None else (wrong, weights, uncertainty)
+    order = np.lexsort(keys)
     ties = np.cumsum(np.diff(uncertainty[order], prepend=-np.inf) > 0) - 1
     group = np.empty(len(order), dtype=np.intp)
     group[order] = ties
-    w = np.ones(len(order)) if weights is None else weights / weights.mean()
-    s = np.bincount(group, weights=w)
-    e = np.bincount(group, weights=w * wrong)
+    w = np.ones(len(order)) if weights is None else weights * (len(order) / math.fsum(weights))
+    s = np.bincount(ties, weights=w[order])
+    e = np.bincount(ties, weights=(w * wrong)[order])
     C, E = np.cumsum(s) - s, np.cumsum(e) - e
     with np.errstate(divide="ignore", invalid="ignore"):
         log = np.log1p(s / C)
@@ -130,7 +159,7 @@ def _by_influence(
 ) -> Estimate:
     """Return the difference of two figures by the delta method, paired row by row."""
     rows = influences[0] - influences[1]
-    centre = np.average(rows, weights=first.weights)
+    centre = mean(rows, weights=first.weights, level=level).value
     return mean(
         rows - centre + (figures[0] - figures[1]),
         weights=first.weights,
@@ -147,33 +176,63 @@ def _told_apart(
     second_strange: Predictions,
     level: float,
 ) -> Iterator[Figure]:
-    """Yield paired differences of AUROC where both sources' strange rows are the same."""
-    if len(first_strange) != len(second_strange):
-        return
+    """Yield differences of AUROC, paired on test rows and on strange rows."""
+    paired = first_strange.row_ids is not None and second_strange.row_ids is not None
+    if paired:
+        first_strange, second_strange = in_one_order([first_strange, second_strange])
     a, b = models_scores(uncertainty_scores(first)), models_scores(uncertainty_scores(second))
     c, d = uncertainty_scores(first_strange), uncertainty_scores(second_strange)
     strange = np.repeat([False, True], [len(first), len(first_strange)])
-    for name in a:
-        if name in b and name in c and name in d:
-            estimate = delong_difference(
-                np.concatenate([a[name], c[name]]),
-                np.concatenate([b[name], d[name]]),
-                strange,
-                level=level,
-            )
-            split = first_strange.split
-            yield "auroc", f"{split}:{name}", split, estimate
+    split = first_strange.split
+    for name in [name for name in a if name in b and name in c and name in d]:
+        if not paired:
+            yield "auroc", f"{split}:{name}", split, _unpaired(first, split, level)
+            continue
+        one, two = np.concatenate([a[name], c[name]]), np.concatenate([b[name], d[name]])
+        estimate = _paired_areas(one, two, strange, first, first_strange, level)
+        yield "auroc", f"{split}:{name}", split, estimate
 
 
-def _rmse(first: Predictions, second: Predictions, level: float) -> Figure:
+def _unpaired(first: Predictions, split: str, level: float) -> Estimate:
+    reason = f"rows of {split} have no labels to pair them by: give row ids to compare the sources"
+    return undefined(reason, n=len(first), level=level)
+
+
+def _paired_areas(
+    one: NDArray[np.float64],
+    two: NDArray[np.float64],
+    strange: NDArray[np.bool_],
+    first: Predictions,
+    first_strange: Predictions,
+    level: float,
+) -> Estimate:
+    weights, groups = both_weights(first, first_strange), both_groups(first, first_strange)
+    keys: list[NDArray[Any]] = [one, two, strange]
+    keys += [key for key in (weights, groups) if key is not None]
+    order = np.lexsort(keys)
+    return delong_difference(
+        one[order],
+        two[order],
+        strange[order],
+        weights=None if weights is None else weights[order],
+        groups=None if groups is None else groups[order],
+        level=level,
+    )
+
+
+def _rmse(first: Predictions, second: Predictions, level: float) -> Iterator[Figure]:
     figures, influences = [], []
     for case in (first, second):
-        errors = (families.mean(case.distribution) - np.asarray(case.target)) ** 2
+        try:
+            errors = squared_errors(case.distribution, np.asarray(case.target, dtype=np.float64))
+        except TypeError:
+            # A family without a mean has no RMSE; its own row says so.
+            return
         squares = errors.reshape(len(case), -1).mean(axis=1)
-        root = float(np.sqrt(np.average(squares, weights=first.weights)))
+        root = math.sqrt(mean(squares, weights=case.weights, level=level).value)
         figures.append(root)
         influences.append(squares / (2 * root) if root > 0 else squares)
-    return "rmse", "", "test", _by_influence(figures, influences, first, level)
+    yield "rmse", "", "test", _by_influence(figures, influences, first, level)
 
 
 def _confidence(case: Predictions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -181,7 +240,8 @@ def _confidence(case: Predictions) -> tuple[NDArray[np.float64], NDArray[np.floa
     return p.max(axis=1).astype(np.float64), row_scores(case)["accuracy"]
 
 
-def _units(case: Predictions) -> NDArray[np.generic]:
+def _units(case: Predictions, order: NDArray[np.intp] | slice) -> NDArray[np.generic]:
+    """Return what the bootstrap draws, in the canonical order: groups, ids, or places in it."""
     if case.groups is not None:
-        return np.asarray(case.groups)
+        return np.asarray(case.groups[order])
     return np.arange(len(case)) if case.row_ids is None else np.asarray(case.row_ids)

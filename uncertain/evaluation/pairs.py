@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uncertain.evaluation.across import same_rows
-from uncertain.evaluation.comparison import align, compare_methods
+from uncertain.evaluation.alignment import canonical_order, in_one_order, same_rows
+from uncertain.evaluation.comparison import compare_methods
 from uncertain.evaluation.pair_figures import figure_differences
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.results import Row
+from uncertain.evaluation.results import Row, natural_key
 from uncertain.evaluation.row_scores import HIGHER_IS_BETTER, row_scores
-from uncertain.intervals import Estimate, holm, over_trainings, undefined
+from uncertain.intervals import Estimate, holm, mean, over_trainings, undefined
 
 Letters = dict[tuple[str, ...], str]
 Scores = list[dict[str, NDArray[np.float64]]]
@@ -50,7 +50,18 @@ def compare_sources(
         metric, variant, source, training and over.
 
     Raises:
-        ValueError: Two sources whose rows can't be paired: give row ids, or the same rows.
+        ValueError: Two sources whose rows can't be paired (give row ids, or the same rows), or
+            whose weights, groups or classes differ.
+
+    Example:
+        >>> from uncertain.families import ArrayDistribution
+        >>> p = np.random.default_rng(0).dirichlet([1, 1, 1], 400)
+        >>> y = (p.cumsum(axis=1) > np.random.default_rng(1).random((400, 1))).argmax(axis=1)
+        >>> good = Predictions(ArrayDistribution("categorical", {"probs": p}), y, source="good")
+        >>> flat = ArrayDistribution("categorical", {"probs": np.full((400, 3), 1 / 3)})
+        >>> rows, letters = compare_sources([good, Predictions(flat, y, source="flat")])
+        >>> [(r.source, r.other, r.p_value < 0.01) for r in rows if r.metric == "nll"]
+        [('flat', 'good', True)]
     """
     rows: list[Row] = []
     letters: Letters = {}
@@ -61,41 +72,39 @@ def compare_sources(
                 tested.setdefault(case.source, []).append(case)
         if len(tested) < 2:
             continue
-        if all(len(trained) == 1 for trained in tested.values()):
-            tested = _aligned(tested)
-        shared = same_rows([case for trained in tested.values() for case in trained])
-        compare = _crossed if shared else _matched
-        found, groups = compare(tested, level)
+        # By name: the order of a list must not decide the sign of a difference.
+        tested = {source: tested[source] for source in sorted(tested, key=natural_key)}
+        every = [case for trained in tested.values() for case in trained]
+        _check_kinds(every)
+        single = len(every) == len(tested)
+        if single or same_rows(every):
+            ordered = iter(in_one_order(every))
+            tested = {name: [next(ordered) for _ in tested[name]] for name in tested}
+            found, groups = _crossed(tested, level)
+            letters |= groups
+        else:
+            found = _matched(tested, level)
         rows += found
-        letters |= groups
         others = [c for c in cases if c.task == task and c.ood_name is not None]
-        if all(len(trained) == 1 for trained in tested.values()):
+        if single:
             rows += _over_items(tested, others, level=level, replicates=replicates, seed=seed)
-    rows += _over_trainings([row for row in figures if row.training], level)
+    models = {case.source for case in cases}
+    rows += _over_trainings([row for row in figures if row.training], models, level)
     return _adjusted(rows), letters
 
 
-def _aligned(tested: Mapping[str, list[Predictions]]) -> dict[str, list[Predictions]]:
-    """Return every source's rows in one order, or refuse."""
-    reference = next(iter(tested.values()))[0]
-    by_id = all(case.row_ids is not None for (case,) in tested.values())
-    found: dict[str, list[Predictions]] = {}
-    for source, (case,) in tested.items():
-        try:
-            _, rows = align(
-                np.asarray(reference.target),
-                np.asarray(case.target),
-                first_ids=reference.row_ids if by_id else None,
-                second_ids=case.row_ids if by_id else None,
-            )
-        except ValueError as error:
+def _check_kinds(cases: Sequence[Predictions]) -> None:
+    first = cases[0]
+    for case in cases:
+        if (case.is_classification, case.classes) != (first.is_classification, first.classes):
             raise ValueError(
-                f"{reference.source!r} and {source!r} can't be compared: {error}"
-            ) from error
-        # With ids every source ends in their sorted order, without them in the order given.
-        same = np.array_equal(rows, np.arange(len(rows)))
-        found[source] = [case if same else case.select(rows)]
-    return found
+                f"{first.source!r} and {case.source!r} can't be compared: one predicts "
+                f"{_predicted(first)}, the other {_predicted(case)}; give them different tasks."
+            )
+
+
+def _predicted(case: Predictions) -> str:
+    return f"{case.classes} classes" if case.is_classification else "numbers"
 
 
 def _crossed(tested: Mapping[str, list[Predictions]], level: float) -> tuple[list[Row], Letters]:
@@ -107,16 +116,22 @@ def _crossed(tested: Mapping[str, list[Predictions]], level: float) -> tuple[lis
     letters: Letters = {}
     for metric in _shared_metrics(scores):
         tables = [np.stack([s[metric] for s in scores[name]]) for name in names]
+        order = canonical_order([column for table in tables for column in table], like=first)
+        tables = [table[:, order] for table in tables]
         if not all(np.isfinite(table).all() for table in tables):
             rows += _infinite(names, metric, first, level)
             continue
         best = "high" if metric in HIGHER_IS_BETTER else "low"
         found = compare_methods(
-            tables, weights=first.weights, groups=first.groups, level=level, best=best
+            tables,
+            weights=None if first.weights is None else first.weights[order],
+            groups=None if first.groups is None else first.groups[order],
+            level=level,
+            best=best,
         )
         for (i, j), crossed in found.differences.items():
             for estimate in crossed:
-                if np.isfinite(estimate.low):
+                if np.isfinite(estimate.low) or estimate.over == "items":
                     rows.append(_difference(first, names[i], names[j], metric, "", estimate))
         for name, letter in zip(names, found.letters, strict=True):
             training = tested[name][0].training if len(tested[name]) == 1 else ""
@@ -126,24 +141,42 @@ def _crossed(tested: Mapping[str, list[Predictions]], level: float) -> tuple[lis
     return rows, letters
 
 
-def _matched(tested: Mapping[str, list[Predictions]], level: float) -> tuple[list[Row], Letters]:
+def _matched(tested: Mapping[str, list[Predictions]], level: float) -> list[Row]:
     """Compare sources whose trainings were judged on different rows, training by training."""
     rows: list[Row] = []
     by_training = {
         source: {case.training: case for case in trained} for source, trained in tested.items()
     }
     for a, b in itertools.combinations(tested, 2):
-        shared = [t for t in by_training[a] if t in by_training[b]]
-        pairs = [_aligned({a: [by_training[a][t]], b: [by_training[b][t]]}) for t in shared]
-        if len(pairs) < 2:
-            continue
-        scored = [(row_scores(pair[a][0]), row_scores(pair[b][0])) for pair in pairs]
-        for metric in scored[0][0].keys() & scored[0][1].keys():
-            values = [float(np.mean(x[metric] - y[metric])) for x, y in scored]
-            if np.isfinite(values).all():
-                estimate = over_trainings(values, level=level, n=len(pairs[0][a][0]), null=0.0)
-                rows.append(_difference(pairs[0][a][0], a, b, metric, "", estimate))
-    return rows, {}
+        shared = sorted((t for t in by_training[a] if t in by_training[b]), key=natural_key)
+        pairs = [in_one_order([by_training[a][t], by_training[b][t]]) for t in shared]
+        first = tested[a][0]
+        scores: dict[str, Scores] = {
+            a: [row_scores(case) for case, _ in pairs] or [row_scores(first)],
+            b: [row_scores(case) for _, case in pairs] or [row_scores(tested[b][0])],
+        }
+        for metric in _shared_metrics(scores):
+            if len(pairs) < 2:
+                estimate = _unmatched(len(first), level)
+            elif not all(np.isfinite(s[metric]).all() for side in scores.values() for s in side):
+                rows += _infinite([a, b], metric, first, level)
+                continue
+            else:
+                values = [
+                    mean(x[metric] - y[metric], weights=case.weights).value
+                    for x, y, (case, _) in zip(scores[a], scores[b], pairs, strict=True)
+                ]
+                estimate = over_trainings(values, level=level, n=len(pairs[0][0]), null=0.0)
+            rows.append(_difference(first, a, b, metric, "", estimate))
+    return rows
+
+
+def _unmatched(n: int, level: float) -> Estimate:
+    reason = (
+        "trainings were judged on different rows, and fewer than two have the same name in both "
+        "sources"
+    )
+    return undefined(reason, n=n, level=level, over="trainings")
 
 
 def _over_items(
@@ -174,23 +207,23 @@ def _over_items(
 _SPREAD_METRICS = ("auroc", "aurc", "ece_debiased", "rmse")
 
 
-def _over_trainings(figures: Sequence[Row], level: float) -> list[Row]:
+def _over_trainings(figures: Sequence[Row], sources: Collection[str], level: float) -> list[Row]:
     """Return differences over trainings with shared seeds of figures that are no means."""
     values: dict[tuple[str, ...], dict[str, dict[str, Row]]] = {}
     for row in figures:
-        wanted = row.split == "test" or row.split.startswith("ood:")
+        wanted = (row.split == "test" or row.split.startswith("ood:")) and row.source in sources
         if row.metric in _SPREAD_METRICS and row.kind == "estimate" and wanted:
             key = (row.task, row.split, row.metric, row.variant)
             values.setdefault(key, {}).setdefault(row.source, {})[row.training] = row
     rows: list[Row] = []
-    for sources in values.values():
-        for a, b in itertools.combinations(sources, 2):
-            shared = [t for t in sources[a] if t in sources[b]]
+    for found in values.values():
+        for a, b in itertools.combinations(sorted(found, key=natural_key), 2):
+            shared = sorted((t for t in found[a] if t in found[b]), key=natural_key)
             if len(shared) < 2:
                 continue
-            first = sources[a][shared[0]]
+            first = found[a][shared[0]]
             estimate = over_trainings(
-                [sources[a][t].value - sources[b][t].value for t in shared],
+                [found[a][t].value - found[b][t].value for t in shared],
                 level=level,
                 n=first.n,
                 null=0.0,
@@ -213,7 +246,7 @@ def _over_trainings(figures: Sequence[Row], level: float) -> list[Row]:
 
 
 def _shared_metrics(scores: Mapping[str, Scores]) -> list[str]:
-    first, *rest = (set(trained[0]) for trained in scores.values())
+    first, *rest = (set(score) for trained in scores.values() for score in trained)
     order = next(iter(scores.values()))[0]
     shared = first.intersection(*rest)
     return [metric for metric in order if metric in shared]

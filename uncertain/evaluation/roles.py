@@ -75,9 +75,11 @@ def assign_roles(
             )
         roles[role] = name
     taken = set(roles.values())
+    # What the user names decides between predictions of several kinds.
+    decided = any(role in columns for role in _PREDICTION_ROLES)
     for role, names in USUAL_NAMES.items():
         found = [n for n in visible if n.lower() in names and n not in taken]
-        if role in roles or not found:
+        if role in roles or not found or (decided and role in _PREDICTION_ROLES):
             continue
         if len(found) > 1:
             raise ValueError(
@@ -116,9 +118,11 @@ def _decide_undecided(
             f"`{name}` holds whole numbers (hard decisions?): a judgement of confidence needs "
             "probabilities, logits, a mean and scale, samples or quantiles."
         )
+    checks.check_not_empty(name, array)
+    checks.check_finite(name, array)
     if "scale" in roles or "variance" in roles:
         roles["mean"] = name
-    elif array.size and array.min() >= 0 and array.max() <= 1 + checks.PROBABILITY_TOLERANCE:
+    elif array.min() >= 0 and array.max() <= 1 + checks.PROBABILITY_TOLERANCE:
         # A matrix of values in [0, 1] beside real-valued targets may as well be samples.
         if _is_real(arrays, roles):
             raise ValueError(
@@ -154,7 +158,7 @@ def _require_complete(visible: list[str], roles: Mapping[str, str], *, labelled:
             + ", ".join(f"`{roles[kind]}` ({kind})" for kind in kinds)
             + ": keep one in the file, or name the one to judge with "
             + " or ".join(OPTIONS[kind] for kind in kinds)
-            + " and rename the other."
+            + "."
         )
     if labelled and "labels" not in roles:
         raise ValueError(f"no labels found: {_have(visible)} Name them with --labels.")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from uncertain import families
+from uncertain.evaluation import classification
 from uncertain.evaluation.predictions import Predictions
 
 HIGHER_IS_BETTER = frozenset({"accuracy"})
@@ -14,15 +18,18 @@ HIGHER_IS_BETTER = frozenset({"accuracy"})
 def row_scores(case: Predictions) -> dict[str, NDArray[np.float64]]:
     """Return one score a row for every metric that is a mean of such scores.
 
-    For classes ``accuracy``, ``nll`` and ``brier``; for real targets ``crps``, ``mae`` (the distance
-    of the median) and, where the family has a density, ``nll``. T targets a row are averaged, except
-    in ``nll``, which is joint.
+    For classes ``accuracy``, ``nll`` and ``brier``; for real targets those of ``crps``, ``mae`` (the
+    distance of the median) and ``nll`` that the family can answer. T targets a row are averaged,
+    except in ``nll``, which is joint.
 
     Args:
         case: Labelled predictions.
 
     Returns:
         Metric to scores, each (N,); ``nll`` may be infinite.
+
+    Raises:
+        ValueError: There are no labels.
 
     Example:
         >>> from uncertain.families import ArrayDistribution
@@ -37,29 +44,31 @@ def row_scores(case: Predictions) -> dict[str, NDArray[np.float64]]:
 
 
 def _of_classes(case: Predictions) -> dict[str, NDArray[np.float64]]:
-    labels = np.asarray(case.target, dtype=np.int64)
-    p = families.class_probabilities(case.distribution)
-    log_p = families.class_log_probabilities(case.distribution)
-    rows = np.arange(len(labels))
-    truth = p[rows, labels].astype(np.float64)
-    squares = np.einsum("nc,nc->n", p, p, dtype=np.float64)
+    scores = classification.row_scores(
+        families.class_probabilities(case.distribution),
+        np.asarray(case.target),
+        log_probabilities=families.class_log_probabilities(case.distribution),
+    )
     return {
-        "accuracy": (p.argmax(axis=1) == labels).astype(np.float64),
-        "nll": 0.0 - log_p[rows, labels].astype(np.float64),
-        "brier": squares - 2 * truth + 1,
+        "accuracy": scores.correct.astype(np.float64),
+        "nll": scores.nll,
+        "brier": scores.brier,
     }
 
 
 def _of_values(case: Predictions) -> dict[str, NDArray[np.float64]]:
+    from uncertain.evaluation import regression
+
     target = np.asarray(case.target, dtype=np.float64)
     distribution = case.distribution
-    scores = {
-        "crps": families.crps(distribution, target),
-        "mae": np.abs(families.quantile(distribution, 0.5) - target),
+    figures: dict[str, Callable[[], NDArray[np.float64]]] = {
+        "crps": lambda: families.crps(distribution, target),
+        "mae": lambda: regression.absolute_errors(distribution, target),
+        "nll": lambda: -families.log_prob(distribution, target),
     }
-    if distribution.family not in ("empirical", "quantiles"):
-        scores["nll"] = -families.log_prob(distribution, target)
-    return {
-        name: np.asarray(score).reshape(len(target), -1).mean(axis=1)
-        for name, score in scores.items()
-    }
+    scores = {}
+    for name, figure in figures.items():
+        # What a family can't answer has no row scores; its figure in the table says why.
+        with contextlib.suppress(TypeError, regression.MissingLevelError):
+            scores[name] = np.asarray(figure()).reshape(len(target), -1).mean(axis=1)
+    return scores

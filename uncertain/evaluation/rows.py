@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,22 +19,36 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+FORMATS = (".csv", ".parquet")
+
+
 def write_rows(predictions: Sequence[Predictions], path: str | Path) -> None:
     """Write one row a prediction, worst first, to ``.csv`` or ``.parquet``.
 
     Args:
-        predictions: Labelled predictions of one or more sources.
+        predictions: Labelled predictions of one or more sources, one block a source.
         path: Where to; written whole or not at all.
 
     Raises:
         ValueError: An ending that is not ``.csv`` or ``.parquet``, or no labelled predictions.
+        OSError: The file can't be written.
+
+    Example:
+        >>> import tempfile
+        >>> p = np.array([[0.9, 0.1], [0.9, 0.1]])
+        >>> distribution = families.ArrayDistribution("categorical", {"probs": p})
+        >>> path = Path(tempfile.mkdtemp()) / "rows.csv"
+        >>> write_rows([Predictions(distribution, np.array([0, 1]))], path)
+        >>> path.read_text().splitlines()[0]
+        '"source","split","row_id","label","predicted","confidence","accuracy","nll","brier","msp","entropy"'
     """
     path = Path(path)
-    checks.check_choice("the ending of rows", path.suffix.lower(), (".csv", ".parquet"))
+    check_format(path)
     checks.check_not_empty("predictions", predictions)
     import pyarrow as pa
 
-    table = pa.concat_tables([rows_table(p) for p in predictions], promote_options="default")
+    tables = _alike([rows_table(p) for p in predictions])
+    table = pa.concat_tables(tables, promote_options="default")
     with atomic.atomic_path(path) as temporary:
         if path.suffix.lower() == ".csv":
             import pyarrow.csv as csv
@@ -45,8 +60,20 @@ def write_rows(predictions: Sequence[Predictions], path: str | Path) -> None:
             parquet.write_table(table, temporary)
 
 
+def check_format(path: Path) -> None:
+    """Raise ``ValueError`` unless rows can be written to a file of this ending.
+
+    Example:
+        >>> check_format(Path("rows.CSV"))
+    """
+    checks.check_choice("the ending of rows", path.suffix.lower(), FORMATS)
+
+
 def rows_table(predictions: Predictions) -> pa.Table:
     """Return the table of one source: row id, label, prediction, scores and uncertainty.
+
+    Raises:
+        ValueError: There are no labels.
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.9, 0.1]])
@@ -70,8 +97,30 @@ def rows_table(predictions: Predictions) -> pa.Table:
     scores = row_scores(predictions)
     columns |= described(predictions) | scores | uncertainty_scores(predictions)
     # Samples and quantiles have no density: there the CRPS says which row is worst.
-    worst_first = np.argsort(-scores["nll" if "nll" in scores else "crps"], kind="stable")
-    return pa.table({name: np.asarray(values)[worst_first] for name, values in columns.items()})
+    worst = next((scores[name] for name in ("nll", "crps") if name in scores), None)
+    rows = len(predictions)
+    order = np.arange(rows) if worst is None else np.argsort(-worst, kind="stable")
+    return pa.table({name: np.asarray(values)[order] for name, values in columns.items()})
+
+
+def _alike(tables: list[pa.Table]) -> list[pa.Table]:
+    """Return the tables with the columns whose types differ (ids 7 and "r7") as strings."""
+    import pyarrow as pa
+
+    types: dict[str, set[pa.DataType]] = {}
+    for table in tables:
+        for field in table.schema:
+            types.setdefault(field.name, set()).add(field.type)
+    mixed = {name for name, found in types.items() if len(found) > 1}
+    return [
+        pa.table(
+            {
+                name: table[name].cast(pa.string()) if name in mixed else table[name]
+                for name in table.column_names
+            }
+        )
+        for table in tables
+    ]
 
 
 def _row_ids(predictions: Predictions) -> NDArray[Any]:
@@ -93,11 +142,22 @@ def _class_columns(predictions: Predictions) -> dict[str, NDArray[Any]]:
 
 def _real_columns(predictions: Predictions) -> dict[str, NDArray[Any]]:
     target = np.asarray(predictions.target, dtype=np.float64)
-    return {
-        "target": target,
-        "mean": families.mean(predictions.distribution),
-        "pit": families.pit(predictions.distribution, target),
-    }
+    columns = _by_target("target", target)
+    for name, figure in (
+        ("mean", lambda: families.mean(predictions.distribution)),
+        ("pit", lambda: families.pit(predictions.distribution, target)),
+    ):
+        # Predicted quantiles have no mean, joint outputs no PIT: there is no such column then.
+        with contextlib.suppress(TypeError):
+            columns |= _by_target(name, figure())
+    return columns
+
+
+def _by_target(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """One column, or one a target: ``mean_0``, ``mean_1``, ..."""
+    if values.ndim == 1:
+        return {name: values}
+    return {f"{name}_{t}": column for t, column in enumerate(values.T)}
 
 
 def _named(classes: NDArray[np.int64], predictions: Predictions) -> NDArray[Any]:

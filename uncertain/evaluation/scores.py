@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
-from torch.distributions import Distribution, MixtureSameFamily, Normal
+from torch.distributions import Distribution, Independent, MixtureSameFamily, Normal
 
 from uncertain import checks, families, predictive
 
@@ -28,6 +28,9 @@ def nll(distribution: Distribution, y: Shaped[Tensor, "N ..."]) -> Float[Tensor,
     Returns:
         Shape (N,).
 
+    Raises:
+        ValueError: Lengths differ.
+
     Example:
         >>> p = torch.distributions.Categorical(logits=torch.tensor([[0.0, -46.0]]))
         >>> nll(p, torch.tensor([1])).item()
@@ -41,6 +44,17 @@ def brier(distribution: Distribution, y: Shaped[Tensor, " N"]) -> Float[Tensor, 
     r"""Return the Brier score :math:`\sum_c (p_c - 1[y = c])^2`, summed over classes, in [0, 2].
 
     Differentiable.
+
+    Args:
+        distribution: N predictions of classes.
+        y: N class indices.
+
+    Returns:
+        Shape (N,).
+
+    Raises:
+        ValueError: Lengths differ, or a label is no class.
+        TypeError: Predictions of something else than classes.
 
     References:
         G. Brier, Verification of forecasts expressed in terms of probability, 1950.
@@ -57,11 +71,22 @@ def brier(distribution: Distribution, y: Shaped[Tensor, " N"]) -> Float[Tensor, 
     return ((p - truth) ** 2).sum(-1)
 
 
-def crps(distribution: Distribution, y: Float[Tensor, "N ..."]) -> Float[Tensor, "N ..."]:
+def crps(distribution: Distribution, y: Shaped[Tensor, "N ..."]) -> Float[Tensor, "N ..."]:
     r"""Return the continuous ranked probability score :math:`\int (F(z) - 1[z \ge y])^2 dz`.
 
-    Differentiable for a ``Normal``, a ``GaussianMarginal`` and mixtures of these; for other families
-    it is computed in NumPy, without a gradient.
+    Differentiable for a ``Normal``, a ``GaussianMarginal``, mixtures of these and an ``Independent``
+    of any; for other families it is computed in NumPy, without a gradient.
+
+    Args:
+        distribution: N predictions of numbers.
+        y: N targets, or (N, T) of T independent outputs.
+
+    Returns:
+        Shape (N,), or (N, T), in y's units.
+
+    Raises:
+        ValueError: Lengths differ.
+        TypeError: A family that has none.
 
     References:
         T. Gneiting, A. Raftery, Strictly proper scoring rules, 2007, equation 20; E. Grimit et al.,
@@ -73,6 +98,8 @@ def crps(distribution: Distribution, y: Float[Tensor, "N ..."]) -> Float[Tensor,
         0.2337
     """
     checks.check_same_length(distribution=_rows(distribution), y=y)
+    if isinstance(distribution, Independent):
+        return crps(distribution.base_dist, y)
     if isinstance(distribution, Normal):
         return (
             _absolute_moment(y - distribution.loc, distribution.scale)
@@ -86,7 +113,8 @@ def crps(distribution: Distribution, y: Float[Tensor, "N ..."]) -> Float[Tensor,
     ):
         return _mixture_crps(distribution, y)
     scores = families.crps(predictive.to_arrays(distribution), _numpy(y))
-    return torch.as_tensor(scores).to(y)
+    like = y if y.is_floating_point() else torch.get_default_dtype()
+    return torch.as_tensor(scores).to(y.device).to(like)
 
 
 def interval_score(
@@ -96,6 +124,18 @@ def interval_score(
 
     :math:`u - l + \frac{2}{\alpha} (l - y)_+ + \frac{2}{\alpha} (y - u)_+`, with
     :math:`\alpha = 1 - level`, in y's units.
+
+    Args:
+        distribution: N predictions of numbers.
+        y: N targets, or (N, T) of T independent outputs.
+        level: Probability of the interval, in (0, 1).
+
+    Returns:
+        Shape (N,), or (N, T).
+
+    Raises:
+        ValueError: Lengths differ, or a level out of range.
+        TypeError: A family without quantiles.
 
     References:
         R. Winkler, 1972; Gneiting and Raftery 2007, equation 43.

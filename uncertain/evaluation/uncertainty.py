@@ -18,9 +18,13 @@ def uncertainty_scores(predictions: Predictions) -> dict[str, NDArray[np.float64
     r"""Return every uncertainty score of the predictions, each (N,), larger is less certain.
 
     For classes: ``msp``, :math:`1 - \max_c p_c` (Hendrycks and Gimpel 2017), and ``entropy`` in
-    nats; for real targets: ``sd``, the predictive standard deviation. Where the distribution has
-    members or latent parts, ``epistemic`` is its epistemic part (mutual information, or variance).
-    The method's own scores follow, by name.
+    nats; for real targets: ``sd``, the predictive standard deviation, or where a family has none
+    ``width``, that of the central 90 % interval (of the widest, where quantiles stop short). Where the distribution has members or latent parts,
+    ``epistemic`` is its epistemic part (mutual information, or variance). T targets a row are
+    averaged, variances as such. The method's own scores follow, by name.
+
+    Raises:
+        ValueError: An own score has the name of a built-in one.
 
     Example:
         >>> from uncertain.families import ArrayDistribution
@@ -36,9 +40,14 @@ def uncertainty_scores(predictions: Predictions) -> dict[str, NDArray[np.float64
         scores["msp"] = 1.0 - probabilities.max(axis=1).astype(np.float64)
         scores["entropy"] = _entropy(probabilities)
     else:
-        scores["sd"] = np.sqrt(families.variance(distribution))
+        scores |= _spread(distribution)
     scores |= _epistemic(distribution)
     for name, values in predictions.scores.items():
+        if name in scores:
+            raise ValueError(
+                f"`scores` should have names of their own, got {name!r}, which is computed from the "
+                "predictions: call yours something else."
+            )
         scores[name] = np.asarray(values, dtype=np.float64)
     return scores
 
@@ -65,9 +74,33 @@ def _entropy(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.maximum(entropy, 0.0)
 
 
+def _spread(distribution: families.ArrayDistribution) -> dict[str, NDArray[np.float64]]:
+    try:
+        variance = families.variance(distribution)
+        # Heavy tails have no variance, which would rank nothing.
+        if np.isfinite(variance).all():
+            return {"sd": np.sqrt(_by_row(variance))}
+    except TypeError:
+        pass
+    try:
+        ends = families.quantile(distribution, 0.95), families.quantile(distribution, 0.05)
+    except TypeError:
+        return {}
+    except ValueError:
+        # Predicted quantiles that stop short of these levels: the widest interval they have.
+        values = np.asarray(distribution.parameters["values"], dtype=np.float64)
+        ends = values[..., -1], values[..., 0]
+    return {"width": _by_row(ends[0] - ends[1])}
+
+
 def _epistemic(distribution: families.ArrayDistribution) -> dict[str, NDArray[np.float64]]:
     try:
-        return {"epistemic": np.asarray(families.decompose(distribution)[2], dtype=np.float64)}
+        epistemic = families.decompose(distribution)[2]
     except TypeError:
         # A family without members or latent parts has no epistemic part to score.
         return {}
+    return {"epistemic": _by_row(np.asarray(epistemic, dtype=np.float64))}
+
+
+def _by_row(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values if values.ndim == 1 else values.reshape(len(values), -1).mean(axis=1)
