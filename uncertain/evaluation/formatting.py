@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NOTHING = "–"
 MINUS = "\N{MINUS SIGN}"
+_COUNTS = frozenset({"parameters", "forward_passes"})
 
 
 def decimals(value: float, low: float = math.nan, high: float = math.nan) -> int:
@@ -115,8 +116,9 @@ def count(n: int) -> str:
 
 def figure(row: Row) -> str:
     """Return a row's value with the digits its interval supports; whole counts stay whole."""
-    if not row.has_interval and row.kind == "estimate" and row.value.is_integer() and row.value > 1:
-        return count(int(row.value)) if row.value < 1e12 else number(row.value)
+    whole = row.value.is_integer() and not row.has_interval and row.kind == "estimate"
+    if whole and (row.metric in _COUNTS or 1 < row.value < 1e12):
+        return count(int(row.value))
     digits = decimals(row.value, row.low, row.high)
     return signed(row.value, digits) if row.kind == "difference" else number(row.value, digits)
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from uncertain.evaluation.pit import pit_histogram
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking import rank_curve, risk_coverage_points, roc_points
-from uncertain.evaluation.regression import pit_histogram
 from uncertain.evaluation.reliability import Reliability, reliability
 from uncertain.intervals import normal_quantile
 

@@ -221,7 +221,7 @@ COSTS = ("train_seconds", "predict_seconds", "parameters", "forward_passes")
 TERMS = {
     "Interval": "The range that would contain the true figure in the stated share of repetitions. "
     "Over items: other test rows; over trainings: other seeds; both: either.",
-    "Rank group": "Sources that share a letter are not told apart by the data; A is best.",
+    "Rank group": "Models that share a letter are not told apart by the data; a is the best group.",
     "Null": "The level a figure would have if nothing were wrong.",
     "Holm": "Correction of p-values for the number of comparisons made.",
     "Groups": "Rows that belong together (one patient, one image) count as one when intervals are "

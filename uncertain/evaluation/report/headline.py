@@ -8,9 +8,16 @@ from collections.abc import Sequence
 from uncertain.evaluation.formatting import count, figure, interval, p_text, percent
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.report import curves
+from uncertain.evaluation.report.comparison import undecided, winner
 from uncertain.evaluation.report.html import element, join_names, name, paragraph, text
-from uncertain.evaluation.report.material import Material, defined, is_control, ood_parts
-from uncertain.evaluation.report.tables import row_attributes, undecided, winner
+from uncertain.evaluation.report.layout import row_attributes
+from uncertain.evaluation.report.material import (
+    Material,
+    defined,
+    is_control,
+    is_trivial,
+    ood_parts,
+)
 from uncertain.evaluation.results import Row
 
 MOST_LINES = 4
@@ -223,13 +230,6 @@ def _notices_pair(material: Material, task: str, ood: str) -> str:
         without = f" {name(control.source)} reaches {shown(control)}." if control else ""
         words += f' <span class="tag">trivial</span> A score that looks at no model does it too.{without}'
     return element("strong", sentence) + paragraph(words, "soft")
-
-
-def is_trivial(rows: Sequence[Row]) -> bool:
-    """Return whether a control tells a pair apart: by the table's word, or above 0.85."""
-    return any(
-        "trivial:" in r.reason or (is_control(r) and max(r.value, 1 - r.value) > 0.85) for r in rows
-    )
 
 
 def _notices_errors(material: Material) -> str:

@@ -212,6 +212,13 @@ def ood_parts(row: Row) -> tuple[str, str]:
     return (name, score) if name else (score, "")
 
 
+def is_trivial(rows: Sequence[Row]) -> bool:
+    """Return whether a control tells a pair apart: by the table's word, or above 0.85."""
+    return any(
+        "trivial:" in r.reason or (is_control(r) and max(r.value, 1 - r.value) > 0.85) for r in rows
+    )
+
+
 def main_variant(metric: str, variants: Iterable[str]) -> str:
     """Return the variant that stands for a metric: the usual one, else the first.
 

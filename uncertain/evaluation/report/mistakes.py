@@ -17,17 +17,19 @@ MOST = 12
 _LONGEST_TEXT = 240
 
 
-def mistake_tiles(material: Material, predictions: Predictions) -> str:
+def mistake_tiles(material: Material, predictions: Predictions, *, most: int = MOST) -> str:
     """Return a list of the most confident mistakes of one source; empty where there are none."""
     if predictions.is_classification:
-        tiles = _class_tiles(material, predictions)
+        tiles = _class_tiles(material, predictions, most)
     else:
-        tiles = _value_tiles(predictions)
+        tiles = _value_tiles(predictions, most)
     return element("ul", "".join(tiles), {"class": "tiles"}) if tiles else ""
 
 
-def confident_mistakes(predictions: Predictions, probabilities: np.ndarray) -> np.ndarray:
-    """Return the rows of wrong predictions, the most confident first, at most a dozen.
+def confident_mistakes(
+    predictions: Predictions, probabilities: np.ndarray, *, most: int = MOST
+) -> np.ndarray:
+    """Return the rows of wrong predictions, the most confident first.
 
     Equal confidences are in the order of their row ids, so that the choice does not depend on the
     order of rows.
@@ -35,12 +37,13 @@ def confident_mistakes(predictions: Predictions, probabilities: np.ndarray) -> n
     Args:
         predictions: Labelled class predictions.
         probabilities: Their class probabilities, (N, C).
+        most: How many at most.
     """
     best = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(best != predictions.target)
     confidence = probabilities[wrong, best[wrong]]
     chosen: np.ndarray = wrong[_worst_first(predictions, wrong, confidence)]
-    return chosen[:MOST]
+    return chosen[:most]
 
 
 def _worst_first(predictions: Predictions, rows: np.ndarray, badness: np.ndarray) -> np.ndarray:
@@ -48,11 +51,11 @@ def _worst_first(predictions: Predictions, rows: np.ndarray, badness: np.ndarray
     return np.lexsort([ids, -badness])
 
 
-def _class_tiles(material: Material, predictions: Predictions) -> list[str]:
+def _class_tiles(material: Material, predictions: Predictions, most: int) -> list[str]:
     assert predictions.target is not None
     p = material.probabilities(predictions)
     tiles = []
-    for row in confident_mistakes(predictions, p).tolist():
+    for row in confident_mistakes(predictions, p, most=most).tolist():
         said, truth = int(p[row].argmax()), int(predictions.target[row])
         words = (
             f"<b>{name(_class_name(predictions, said))}</b> with {_percent(float(p[row, said]))}, "
@@ -66,7 +69,7 @@ def _class_tiles(material: Material, predictions: Predictions) -> list[str]:
     return tiles
 
 
-def _value_tiles(predictions: Predictions) -> list[str]:
+def _value_tiles(predictions: Predictions, most: int) -> list[str]:
     """Rows whose target lies most standard deviations from the mean."""
     if predictions.distribution.event_shape:
         return []
@@ -78,7 +81,7 @@ def _value_tiles(predictions: Predictions) -> list[str]:
     target = np.asarray(predictions.target, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.nan_to_num(np.abs(target - mean) / sd, nan=0.0)
-    order = _worst_first(predictions, np.arange(len(target)), distance)[:MOST]
+    order = _worst_first(predictions, np.arange(len(target)), distance)[:most]
     tiles = []
     for row in order.tolist():
         words = (

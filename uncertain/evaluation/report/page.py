@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from uncertain import atomic, checks
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.report import sections
+from uncertain.evaluation.report import comparison, detection, sections
 from uncertain.evaluation.report.headline import answers
 from uncertain.evaluation.report.html import element, name, text
 from uncertain.evaluation.report.material import Material
@@ -73,10 +73,10 @@ def render_report(
     parts = (
         ("figures", "Figures", "Figures", sections.figures),
         ("calibration", "Calibration", "Can the probabilities be trusted?", sections.calibration),
-        ("errors", "Errors", "Does it know when it is wrong?", sections.errors_known),
-        ("strange", "Strange inputs", "Does it notice strange inputs?", sections.strange_inputs),
+        ("errors", "Errors", "Does it know when it is wrong?", detection.errors_known),
+        ("strange", "Strange inputs", "Does it notice strange inputs?", detection.strange_inputs),
         ("shift", "Shift", "What happens as inputs shift?", sections.shifts),
-        ("comparison", "Comparison", "Which model is better?", sections.comparisons),
+        ("comparison", "Comparison", "Which model is better?", comparison.comparisons),
         ("cost", "Cost", "What does it cost?", sections.costs),
         ("mistakes", "Mistakes", "Most confident mistakes", sections.mistakes),
         ("all", "Every figure", "Every figure", sections.everything),

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.report import curves, plots, tables
+from uncertain.evaluation.report import plots, tables
 from uncertain.evaluation.report.glossary import COSTS, GLOSSARY, TERMS, entry
-from uncertain.evaluation.report.headline import is_trivial
-from uncertain.evaluation.report.html import clean, element, join_names, name, paragraph, text
-from uncertain.evaluation.report.material import Material, ood_parts
-from uncertain.evaluation.report.mistakes import mistake_tiles
-from uncertain.evaluation.results import Row, metric_key, natural_key, split_key
-from uncertain.evaluation.uncertainty import uncertainty_scores
+from uncertain.evaluation.report.html import (
+    element,
+    join_names,
+    name,
+    paragraph,
+    text,
+)
+from uncertain.evaluation.report.layout import (
+    STACK,
+    by_task,
+)
+from uncertain.evaluation.report.material import (
+    Material,
+)
+from uncertain.evaluation.report.mistakes import MOST, mistake_tiles
+from uncertain.evaluation.results import metric_key, split_key
 
 MOST_PANELS = 24
 
@@ -39,7 +47,7 @@ def figures(material: Material) -> str:
         "Below each figure stands its interval. The best of a column is bold; models that share a "
         "letter are not told apart."
     )
-    body = _by_task(material, of_task)
+    body = by_task(material, of_task)
     return body and paragraph(note, "note") + body
 
 
@@ -53,7 +61,7 @@ def calibration(material: Material) -> str:
         ]
         return element("div", "".join(panels), {"class": "panels"}) if panels else ""
 
-    body = _by_task(material, of_task)
+    body = by_task(material, of_task)
     classes = any(p.is_classification for p in material.predictions)
     values = any(not p.is_classification for p in material.predictions)
     notes = []
@@ -65,132 +73,6 @@ def calibration(material: Material) -> str:
     if values:
         notes.append("A calibrated model's PIT histogram is flat within the grey band.")
     return body and paragraph(" ".join(notes), "note") + body
-
-
-def errors_known(material: Material) -> str:
-    """Return risk-coverage and ROC curves of error detection."""
-
-    def of_task(task: str) -> str:
-        cases = [p for p in material.labelled(task) if p.is_classification]
-        risk, roc = [], []
-        for p in cases:
-            found = _error_curves(material, p, len(cases))
-            risk += found[:1]
-            roc += found[1:]
-        if not risk:
-            return ""
-        score = f"score: {risk[0][0].variant.partition(':')[2] or risk[0][0].variant}"
-        panels = plots.risk_figure(material, f"Errors among the rows kept ({score})", risk)
-        if roc:
-            panels += plots.roc_figure(material, f"Mistakes against right answers ({score})", roc)
-        key = plots.legend(material, [p.source for p in cases])
-        table = tables.error_table(material, task)
-        return table + key + element("div", panels, {"class": "panels wide-panels"})
-
-    body = _by_task(material, of_task)
-    note = "Keep the rows that the model is most certain of: how often is it wrong among them?"
-    return body and paragraph(note, "note") + body
-
-
-def _error_curves(material: Material, p: Predictions, cases: int) -> list[plots.Curve]:
-    most = max(40, min(240, plots.BUDGET // (4 * cases)))
-    wrong = material.probabilities(p).argmax(axis=1) != p.target
-    scores = uncertainty_scores(p)
-    found: list[plots.Curve] = []
-    for metric in ("aurc", "auroc"):
-        row = material.row(p.task, p.split, metric, p.source, training=p.training)
-        score = scores.get(row.variant.rpartition(":")[2]) if row is not None else None
-        if row is None or score is None or not math.isfinite(row.value):
-            continue
-        draw = curves.risk_coverage if metric == "aurc" else curves.roc
-        found.append((row, *draw(score, wrong, p.weights, most=most)))
-    return found
-
-
-def strange_inputs(material: Material) -> str:
-    """Return tables and ROC curves of out-of-distribution partners, with the controls."""
-
-    def of_task(task: str) -> str:
-        pairs: dict[str, list[Row]] = {}
-        for row in material.results.rows:
-            if row.task == task and ood_parts(row)[0] and row.kind in ("estimate", "undefined"):
-                pairs.setdefault(ood_parts(row)[0], []).append(row)
-        names = sorted(pairs, key=natural_key)
-        blocks = "".join(_ood_block(material, task, ood, pairs[ood]) for ood in names)
-        return blocks + _ood_curves(material, task, names)
-
-    body = _by_task(material, of_task)
-    note = (
-        "Controls look at no model. Where one of them tells the sets apart better than 0.85, in "
-        "either direction, the pair is trivial: it supports no claim about any model."
-    )
-    return body and paragraph(note, "note") + body
-
-
-def _ood_block(material: Material, task: str, ood: str, rows: Sequence[Row]) -> str:
-    tag = ' <span class="tag">trivial</span>' if is_trivial(rows) else ""
-    head = element("h4", f"{name(ood)}{tag}", {"data-ood": clean(ood)})
-    return element("div", head + tables.ood_table(material, task, ood, rows), _STACK)
-
-
-def _ood_curves(material: Material, task: str, names: Sequence[str]) -> str:
-    panels, shown = [], set()
-    for ood in names:
-        sources = [s for s in material.sources_of(task) if material.first(task, f"ood:{ood}", s)]
-        drawn = [
-            curve
-            for source in sources
-            if (curve := _ood_curve(material, task, ood, source, len(names) * len(sources)))
-        ]
-        if drawn:
-            score = ood_parts(drawn[0][0])[1]
-            heading = f"{ood} against the test set (score: {score})"
-            panels.append(plots.roc_figure(material, heading, drawn))
-            shown |= {row.source for row, _, _ in drawn}
-    if not panels:
-        return ""
-    key = plots.legend(material, [s for s in material.sources_of(task) if s in shown])
-    return key + element("div", "".join(panels), {"class": "panels wide-panels"})
-
-
-_STACK = {"class": "stack"}
-
-
-def _ood_curve(
-    material: Material, task: str, ood: str, source: str, curves_drawn: int
-) -> plots.Curve | None:
-    outside = material.first(task, f"ood:{ood}", source)
-    inside = material.first(task, "test", source)
-    if outside is None or inside is None:
-        return None
-    seen, strange = uncertainty_scores(inside), uncertainty_scores(outside)
-    for score in ("msp", "sd", *seen):
-        if score not in seen or score not in strange:
-            continue
-        rows = [
-            r
-            for r in material.results.select(
-                metric="auroc", task=task, source=source, variant=f"ood:{ood}:{score}",
-                training=outside.training,
-            )
-            if math.isfinite(r.value)
-        ]  # fmt: skip
-        if not rows:
-            continue
-        scores = np.concatenate([seen[score], strange[score]])
-        positive = np.repeat([False, True], [len(inside), len(outside)])
-        most = max(40, min(240, plots.BUDGET // (2 * curves_drawn)))
-        return (rows[0], *curves.roc(scores, positive, _weights(inside, outside), most=most))
-    return None
-
-
-def _weights(inside: Predictions, outside: Predictions) -> np.ndarray | None:
-    if inside.weights is None and outside.weights is None:
-        return None
-    # Rates are taken within each side, so that the sides' scales cancel.
-    return np.concatenate(
-        [np.ones(len(p)) if p.weights is None else p.weights for p in (inside, outside)]
-    )
 
 
 def shifts(material: Material) -> str:
@@ -212,7 +94,7 @@ def shifts(material: Material) -> str:
         key = plots.legend(material, material.sources_of(task))
         return key + element("div", "".join(panels), {"class": "panels"})
 
-    return _by_task(material, of_task)
+    return by_task(material, of_task)
 
 
 def _shift_metrics(material: Material, task: str, splits: Sequence[str]) -> list[str]:
@@ -237,34 +119,6 @@ def _shift_panel(
     return plots.shift_figure(material, kind, metric, series) if series else ""
 
 
-def comparisons(material: Material) -> str:
-    """Return the paired differences on the test set."""
-
-    def of_task(task: str) -> str:
-        rows = [
-            r
-            for r in material.results.rows
-            if r.task == task and r.kind == "difference" and not r.variant.startswith("ood:")
-        ]
-        tests = [r for r in rows if r.split == "test"] or rows
-        order = {"both": 0, "trainings": 1, "items": 2}
-        chosen = sorted(tests, key=lambda r: (order[r.over], *metric_key(r.metric)))
-        shown = chosen[: tables.MOST_PAIRS]
-        shown.sort(key=lambda r: (*metric_key(r.metric), r.variant, order[r.over]))
-        if not shown:
-            return ""
-        hidden = len(rows) - len(shown)
-        note = f"{hidden} more are in the table of all figures." if hidden else ""
-        return tables.comparison_table(material, shown) + (paragraph(note, "note") if note else "")
-
-    body = _by_task(material, of_task)
-    note = (
-        "Differences on the same rows, the first model minus the second. p-values are adjusted by "
-        "Holm for the number of comparisons; a coloured dot names the better model."
-    )
-    return body and paragraph(note, "note") + body
-
-
 def costs(material: Material) -> str:
     """Return what each model cost beside its quality."""
 
@@ -285,7 +139,7 @@ def costs(material: Material) -> str:
                 panels.append(plots.cost_figure(material, priced, metric, points))
         return shown + (element("div", "".join(panels), {"class": "panels"}) if panels else "")
 
-    return _by_task(material, of_task)
+    return by_task(material, of_task)
 
 
 def mistakes(material: Material) -> str:
@@ -293,14 +147,16 @@ def mistakes(material: Material) -> str:
 
     def of_task(task: str) -> str:
         blocks = []
-        for p in material.labelled(task)[:MOST_PANELS]:
-            tiles = mistake_tiles(material, p)
+        cases = material.labelled(task)[:MOST_PANELS]
+        most = MOST if len(cases) <= 2 else MOST // 2
+        for p in cases:
+            tiles = mistake_tiles(material, p, most=most)
             if tiles:
                 head = element("h4", plots.swatch(material, p.source) + name(p.source))
-                blocks.append(element("div", head + tiles, _STACK))
+                blocks.append(element("div", head + tiles, STACK))
         return "".join(blocks)
 
-    return _by_task(material, of_task)
+    return by_task(material, of_task)
 
 
 def everything(material: Material) -> str:
@@ -341,17 +197,6 @@ def provenance(material: Material) -> str:
     body = element("dl", facts_list, {"class": "facts"})
     code = element("pre", element("code", text(command, longest=4000))) if command else ""
     return code + body
-
-
-def _by_task(material: Material, of_task: Callable[[str], str]) -> str:
-    """Return one block a task, under its name where there are several."""
-    blocks = [(task, of_task(task)) for task in material.tasks]
-    several = len(material.tasks) > 1
-    return "".join(
-        element("section", element("h3", name(task or "data")) + block) if several else block
-        for task, block in blocks
-        if block
-    )
 
 
 def _has_pit(p: Predictions) -> bool:
