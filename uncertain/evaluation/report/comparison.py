@@ -30,6 +30,7 @@ from uncertain.evaluation.report.material import (
 from uncertain.evaluation.report.svg import Axis, padded
 from uncertain.evaluation.results import Row
 
+MOST_OPEN = 12
 MOST_PAIRS = 48
 
 
@@ -46,11 +47,15 @@ def comparisons(material: Material) -> str:
         main = _main_differences(tests)
         if not main:
             return ""
+        if len(main) > MOST_OPEN:
+            # Many pairs: the scores that decide stay open, calibration and ranking fold away.
+            first = [r for r in main if r.metric in ("accuracy", "nll", "crps")]
+            main = first or main
         others = [r for r in tests if r not in main]
         shown = comparison_table(material, main[:MOST_PAIRS])
         if others:
             folded = comparison_table(material, others[: 2 * MOST_PAIRS])
-            shown += details("By other bins and scores, and over other repetitions", folded)
+            shown += details("Other metrics, bins and repetitions", folded)
         hidden = max(0, len(main) - MOST_PAIRS) + max(0, len(others) - 2 * MOST_PAIRS)
         note = f"{hidden} more are in the table of all figures." if hidden else ""
         return shown + (paragraph(note, "note") if note else "")

@@ -126,6 +126,9 @@ def _says(material: Material, task: str, source: str, data: curves.TopLabel, whe
         f"{percent(data.accuracy)} of the time."
     )
     words = _calibration_words(material, task, source, data.confidence - data.accuracy)
+    first = material.first(task, "test", source)
+    if first is not None and material.trainings(task, "test", source) > 1:
+        words += f" The sentence is of training {name(first.training)}, the figures of all."
     return element("strong", sentence) + paragraph(words, "soft")
 
 
