@@ -63,7 +63,7 @@ GLOSSARY: dict[str, Entry] = {
         "Expected calibration error: mean gap between confidence and accuracy over bins.",
         "The variant names the bins, the norm and whether top labels or all classes are meant.",
         "Biased upwards: a perfectly calibrated model does not get 0 but its null level, which is "
-        "shown beside it. No percentile bootstrap of it covers the truth, so it has no interval.",
+        "shown beside it. No percentile bootstrap of it covers the truth, so it has no interval over items.",
     ),
     "ece_null": Entry(
         "ECE if calibrated",

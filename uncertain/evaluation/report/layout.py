@@ -41,7 +41,7 @@ def cell(row: Row | None, label: str, *, extra: str = "", best: bool = False) ->
     """Return a cell: figure, rank group, interval below, and a remark."""
     attributes: Attributes = {"class": "n", "role": "cell", "data-label": label}
     if row is None:
-        return element("td", NOTHING, attributes)
+        return element("td", NOTHING, {**attributes, "class": "n absent"})
     group = element("span", text(row.rank_group), _GROUP) if row.rank_group else ""
     shown = element("span", text(figure(row)), {"class": "best" if best else None})
     small = element("small", text(interval(row))) if row.has_interval else ""
@@ -98,7 +98,7 @@ def metric_head(metric: str, variant: str = "") -> str:
     arrow, words = ARROWS[info.better]
     shown = text(info.label)
     if arrow:
-        shown += f' <span aria-hidden="true">{arrow}</span>' + element(
+        shown += f'\N{NO-BREAK SPACE}<span aria-hidden="true">{arrow}</span>' + element(
             "span", f" ({words})", {"class": "sr"}
         )
     return shown + (element("small", name(variant)) if variant else "")
