@@ -287,6 +287,7 @@ def test_compiled_objectives_agree():
     fit(fast, classification(), steps=6, batch_size=7, callbacks=[compiled(backend=backend)])
     assert graphs
     torch.testing.assert_close(state_of(plain), state_of(fast), rtol=1e-4, atol=1e-5)
+    assert torch.distributions.Distribution._validate_args  # the compiler switches it off
 
 
 def test_a_custom_step_under_bfloat16():

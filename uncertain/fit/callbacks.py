@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
+from torch.distributions import Distribution
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -345,9 +346,14 @@ def compiled(
     """
 
     def start(run: Run) -> Hooks:
+        validating = Distribution._validate_args
         options: Mapping[str, Any] = {} if mode == "default" else {"mode": mode}
         run.forward = torch.compile(run.forward, backend=backend, **options)
-        return Hooks(task=f"compiled({mode}, {describe(backend)})")
+        return Hooks(
+            # The compiler switches the validation of distributions off for the whole process.
+            end=lambda: Distribution.set_default_validate_args(validating),
+            task=f"compiled({mode}, {describe(backend)})",
+        )
 
     return start
 

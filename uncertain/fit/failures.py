@@ -8,9 +8,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
-from uncertain.fit.parallel import current_world
+from uncertain.fit.parallel import current_world, is_dtensor
 
 _SHOWN = 10
 
@@ -145,14 +144,15 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     """Return the 2-norm of all gradients together: finite only if every one of them is."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm: Tensor = torch.nn.utils.get_total_norm([_dense(local(g)) for g in gradients])
-    if any(isinstance(gradient, DTensor) for gradient in gradients):
+    if any(is_dtensor(gradient) for gradient in gradients):
         return current_world().sum(norm.square()).sqrt()  # each rank has its own rows of each
     return norm
 
 
 def local(tensor: Tensor) -> Tensor:
     """Return the part of a sharded tensor that this rank holds; any other tensor as it is."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    part: Tensor = tensor.to_local() if is_dtensor(tensor) else tensor  # type: ignore[attr-defined]
+    return part
 
 
 def _dense(tensor: Tensor) -> Tensor:

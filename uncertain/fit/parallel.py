@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
-from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -60,7 +59,17 @@ def current_world() -> World:
 
 def is_sharded(model: nn.Module) -> bool:
     """Return whether any part of a model was given to ``fully_shard``."""
-    return any(isinstance(module, FSDPModule) for module in model.modules())
+    return any(_is_a(module, "torch.distributed.fsdp", "FSDPModule") for module in model.modules())
+
+
+def is_dtensor(tensor: Tensor) -> bool:
+    """Return whether a tensor is spread over ranks."""
+    return _is_a(tensor, "torch.distributed.tensor", "DTensor")
+
+
+def _is_a(value: object, module: str, name: str) -> bool:
+    # What nobody has imported, nothing can be; importing these adds filters for warnings.
+    return module in sys.modules and isinstance(value, getattr(sys.modules[module], name))
 
 
 def reshard(model: nn.Module) -> None:
@@ -69,8 +78,8 @@ def reshard(model: nn.Module) -> None:
     Until then ``parameters()`` gives the gathered ones, which an optimizer must not be built on.
     """
     for module in model.modules():
-        if isinstance(module, FSDPModule):
-            module.reshard()
+        if _is_a(module, "torch.distributed.fsdp", "FSDPModule"):
+            module.reshard()  # type: ignore[operator]
 
 
 def check_sharding(model: nn.Module) -> None:
@@ -79,12 +88,12 @@ def check_sharding(model: nn.Module) -> None:
     ``fully_shard`` starts its backward pass by hooks on the tensors that a forward pass returns. A
     distribution hides them, and the gradients would silently stay those of each rank.
     """
-    if isinstance(model, FSDPModule):
+    if _is_a(model, "torch.distributed.fsdp", "FSDPModule"):
         raise ValueError(
             "`model` should not be given to `fully_shard` itself, which does not find the tensors in"
             " a distribution: shard the network inside it."
         )
-    left = [name for name, p in model.named_parameters() if not isinstance(p, DTensor)]
+    left = [name for name, p in model.named_parameters() if not is_dtensor(p)]
     if left:
         raise ValueError(
             f"`model` should have all of its parameters sharded or none, got {left[0]} outside of "

@@ -98,7 +98,8 @@ def check_predictor(model: nn.Module, source: Source, device: torch.device) -> N
     check_prediction(dist, y)
     targets = dict(source.columns()).get("y")
     if targets is not None:
-        check_labels_fit(dist, torch.as_tensor(np.asarray(targets)))
+        whole = targets if isinstance(targets, Tensor) else torch.from_numpy(np.array(targets))
+        check_labels_fit(dist, whole)
 
 
 def _all_finite(values: Tensor) -> bool:

@@ -97,7 +97,9 @@ class TableSource:
             parts = [part[:, None] if part.ndim == 1 else part for part in parts]
         values = parts[0] if flat else np.concatenate(parts, axis=1)
         kind = self._dtype if values.dtype.kind == "f" else torch.int64
-        return torch.from_numpy(np.ascontiguousarray(values)).to(kind)
+        if not values.flags.writeable:  # Arrow's own memory
+            values = values.copy()
+        return torch.from_numpy(values).to(kind)
 
 
 def _columns(table: pa.Table, names: Sequence[str] | str) -> dict[str, Any]:
