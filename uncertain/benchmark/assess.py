@@ -71,7 +71,7 @@ def _costs(plan: Plan, cell: Cell) -> list[Row]:
             high=float("nan"),
             kind="estimate",
             source=cell.model,
-            split="train",
+            split="test",
             task=cell.task.name,
             training=str(cell.seed),
             n=1,

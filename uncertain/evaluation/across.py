@@ -17,6 +17,16 @@ from uncertain.evaluation.results import Row, natural_key
 from uncertain.evaluation.row_scores import row_scores
 from uncertain.intervals import Estimate, crossed, over_trainings, undefined
 
+_SHARES = frozenset(
+    {
+        "accuracy", "coverage", "ece", "ece_debiased", "rms_calibration_error_debiased", "ece_null",
+        "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive",
+        "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "aurc", "pit_ks",
+    }
+)  # fmt: skip
+"""Metrics in [0, 1]."""
+_NOT_NEGATIVE = frozenset({"brier", "crps", "rmse", "mae", "interval_score", "sharpness"})
+
 
 def across_trainings(
     rows: Sequence[Row], cases: Sequence[Predictions], *, level: float = 0.95
@@ -107,7 +117,9 @@ def _spreads(
             found.append(
                 Row.from_estimate(
                     first.metric,
-                    estimate._replace(reason=reason or estimate.reason),
+                    _within_range(first.metric, estimate)._replace(
+                        reason=reason or estimate.reason
+                    ),
                     source=first.source,
                     variant=first.variant,
                     split=first.split,
@@ -131,5 +143,24 @@ def _over_figures(trained: Sequence[Row], level: float) -> Estimate:
 
 def _row(case: Predictions, metric: str, variant: str, split: str, estimate: Estimate) -> Row:
     return Row.from_estimate(
-        metric, estimate, source=case.source, variant=variant, split=split, task=case.task
+        metric,
+        _within_range(metric, estimate),
+        source=case.source,
+        variant=variant,
+        split=split,
+        task=case.task,
+    )
+
+
+def _within_range(metric: str, estimate: Estimate) -> Estimate:
+    """Cut the interval off where the metric can't go: t knows no bounds, and few trainings overshoot.
+
+    What is cut off holds no possible value, so the coverage stays.
+    """
+    low = 0.0 if metric in _SHARES or metric in _NOT_NEGATIVE else -math.inf
+    high = 1.0 if metric in _SHARES else math.inf
+    # NaN ends stay NaN.
+    return estimate._replace(
+        low=low if estimate.low < low else estimate.low,
+        high=high if estimate.high > high else estimate.high,
     )
