@@ -40,7 +40,7 @@ def same_rows(cases: Sequence[Predictions]) -> bool:
 
 
 def in_one_order(cases: Sequence[Predictions]) -> list[Predictions]:
-    """Return predictions with their rows in one order, that of the ids where all have them.
+    """Return predictions with their rows in one order, that of the ids where there are any.
 
     Args:
         cases: Predictions of the same rows; all labelled, or none.
@@ -68,8 +68,12 @@ def in_one_order(cases: Sequence[Predictions]) -> list[Predictions]:
             )
         except ValueError as error:
             raise _refusal(first, case, str(error)) from error
-        same = np.array_equal(rows, np.arange(len(rows)))
-        ordered.append(case if same else case.select(rows))
+        ordered.append(_taken(case, rows))
+    known = [case.row_ids for case in cases if case.row_ids is not None]
+    if known and not by_id:
+        # Paired by equal labels; the ids that are there still give the order of addition.
+        rows = np.argsort(known[0], kind="stable")
+        ordered = [_taken(case, rows) for case in ordered]
     for case in ordered[1:]:
         _check_shared("weights", ordered[0], case)
         _check_shared("groups", ordered[0], case)
@@ -99,6 +103,10 @@ def canonical_order(
     if like.groups is not None:
         keys.append(group_ids(like.groups))
     return np.lexsort(keys)
+
+
+def _taken(case: Predictions, rows: NDArray[np.intp]) -> Predictions:
+    return case if np.array_equal(rows, np.arange(len(rows))) else case.select(rows)
 
 
 def _targets(case: Predictions) -> NDArray[Any]:

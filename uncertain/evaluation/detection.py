@@ -7,6 +7,7 @@ them already tells the partner apart, the pair is *trivial* and carries no claim
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -176,7 +177,10 @@ def both_weights(test: Predictions, ood: Predictions) -> NDArray[np.float64] | N
     if test.weights is None and ood.weights is None:
         return None
     sides = [np.ones(len(p)) if p.weights is None else p.weights for p in (test, ood)]
-    return np.concatenate([w if (w == np.floor(w)).all() else w / w.mean() for w in sides])
+    # An exact sum: the order of the rows must not show in the last bit of a weight.
+    return np.concatenate(
+        [w if (w == np.floor(w)).all() else w * (len(w) / math.fsum(w)) for w in sides]
+    )
 
 
 def both_groups(test: Predictions, ood: Predictions) -> NDArray[np.int64] | None:

@@ -73,7 +73,10 @@ def compare_sources(
         if len(tested) < 2:
             continue
         # By name: the order of a list must not decide the sign of a difference.
-        tested = {source: tested[source] for source in sorted(tested, key=natural_key)}
+        tested = {
+            source: sorted(tested[source], key=lambda case: natural_key(case.training))
+            for source in sorted(tested, key=natural_key)
+        }
         every = [case for trained in tested.values() for case in trained]
         _check_kinds(every)
         single = len(every) == len(tested)

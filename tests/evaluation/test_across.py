@@ -1,0 +1,123 @@
+"""Several trainings: three intervals, each against its own formula, and nothing finite invented."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.evaluation.cases import classifier, regressor
+from uncertain import intervals
+from uncertain.evaluation.across import across_trainings
+from uncertain.evaluation.judge import evaluate, judge_one
+from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.row_scores import row_scores
+from uncertain.families import ArrayDistribution
+
+
+def trainings(k=3, make=classifier, **facts):
+    return [make(80, seed=s, noise=0.8, training=f"seed {s}", **facts) for s in range(k)]
+
+
+@pytest.mark.parametrize("make", [classifier, regressor])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_means_of_row_scores_have_all_three_intervals(make, grouped):
+    facts = {"groups": np.arange(80) // 4, "weights": 1.0 + np.arange(80) % 2} if grouped else {}
+    cases = trainings(make=make, **facts)
+    found = across_trainings([], cases)
+    for metric in row_scores(cases[0]):
+        table = np.stack([row_scores(case)[metric] for case in cases])
+        expected = intervals.crossed(table, **facts)
+        rows = {row.over: row for row in found if row.metric == metric}
+        assert set(rows) == {"items", "trainings", "both"}
+        for over, row in rows.items():
+            estimate = getattr(expected, over)
+            assert (row.value, row.low, row.high) == pytest.approx(estimate[:3], rel=1e-12)
+            assert row.training == ""
+
+
+def test_other_figures_have_the_interval_over_trainings():
+    cases = trainings()
+    single = [row for case in cases for row in judge_one(case, replicates=100)]
+    found = across_trainings(single, cases)
+    (row,) = [r for r in found if r.metric == "ece" and r.variant.endswith("width,15,l1,top_label")]
+    values = [r.value for r in single if r.metric == "ece" and r.variant == row.variant]
+    expected = intervals.over_trainings(values, n=80)
+    assert (row.over, row.value, row.low, row.high) == ("trainings", *expected[:3])
+
+
+def test_trainings_judged_on_different_rows_have_a_spread_only():
+    cases = [
+        classifier(40 + s, labels_seed=s, seed=s, noise=0.5, training=str(s)) for s in range(3)
+    ]
+    found = evaluate(cases, replicates=100).select(metric="accuracy", training="")
+    (row,) = found
+    values = [
+        r.value for r in evaluate(cases, replicates=100).select(metric="accuracy") if r.training
+    ]
+    assert row.over == "trainings"
+    assert row.value == pytest.approx(np.mean(values))
+
+
+def test_trainings_with_ids_may_come_in_any_order():
+    cases = trainings(row_ids=np.arange(80))
+    moved = [cases[0], cases[1].select(np.arange(80)[::-1]), cases[2]]
+    assert across_trainings([], moved) == across_trainings([], cases)
+
+
+def test_a_single_training_has_no_mean_of_its_own():
+    assert across_trainings([], [classifier(30, training="1")]) == []
+
+
+def test_an_infinite_figure_is_not_left_out_of_the_mean():
+    p = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
+    broken = np.array([[1.0, 0.0], [0.5, 0.5], [0.2, 0.8]])
+    y = np.array([1, 0, 1])
+    cases = [
+        Predictions(ArrayDistribution("categorical", {"probs": q}), y, training=str(k))
+        for k, q in enumerate([p, broken, p])
+    ]
+    rows = evaluate(cases, replicates=100).select(metric="nll", training="")
+    (row,) = rows
+    assert row.value == math.inf
+    assert row.reason == "1 of 3 trainings: the true class has probability 0 in 1 of 3 rows"
+    assert not row.has_interval
+
+
+def test_a_figure_that_a_training_lacks_has_no_mean():
+    y = np.zeros(4, int)
+    sure = np.tile([[0.9, 0.1]], (4, 1)) - np.arange(4)[:, None] * [[0.01, -0.01]]
+    wrong = sure.copy()
+    wrong[0] = [0.3, 0.7]
+    cases = [
+        Predictions(ArrayDistribution("categorical", {"probs": q}), y, training=str(k))
+        for k, q in enumerate([wrong, sure])
+    ]
+    rows = evaluate(cases, replicates=100).select(metric="auroc", variant="error:msp", training="")
+    (row,) = rows
+    assert row.kind == "undefined"
+    assert row.reason.startswith("1 of 2 trainings: ")
+
+
+def test_labels_that_differ_between_trainings_are_refused():
+    a = classifier(20, training="1", row_ids=np.arange(20))
+    b = classifier(20, labels_seed=4, training="2", row_ids=np.arange(20))
+    with pytest.raises(ValueError, match=r"\(training 1\) and .*\(training 2\) .*same target"):
+        across_trainings([], [a, b])
+
+
+def test_a_trivial_pair_stays_trivial_in_the_mean():
+    cases = []
+    for s in range(2):
+        inside = {"control:mean": np.zeros(80)}
+        cases.append(classifier(80, seed=s, noise=0.5, training=str(s), scores=inside))
+        outside = {"control:mean": np.ones(30)}
+        cases.append(
+            classifier(30, seed=s, labelled=False, split="ood:x", training=str(s), scores=outside)
+        )
+    rows = [
+        r for r in evaluate(cases, replicates=100) if r.split == "ood:x" and r.over == "trainings"
+    ]
+    assert rows
+    assert all(r.reason.startswith("trivial: mean alone") for r in rows)
