@@ -13,11 +13,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from uncertain import families
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking import ranking_estimates
 from uncertain.evaluation.results import Row
-from uncertain.evaluation.uncertainty import control_scores, models_scores, uncertainty_scores
+from uncertain.evaluation.uncertainty import (
+    control_scores,
+    models_scores,
+    predicted_classes,
+    uncertainty_scores,
+)
 from uncertain.intervals import Estimate
 
 TRIVIAL = 0.85
@@ -42,8 +46,7 @@ def detection_rows(
 
 def _error_rows(case: Predictions, *, level: float, replicates: int, seed: int) -> list[Row]:
     """Return how well each score ranks the mistakes: AUROC, AUPR both ways, FPR95 and AURC."""
-    p = families.class_probabilities(case.distribution)
-    wrong = p.argmax(axis=1) != np.asarray(case.target)
+    wrong = predicted_classes(case) != np.asarray(case.target)
     rows: list[Row] = []
     for name, score in models_scores(uncertainty_scores(case)).items():
         estimates = ranking_estimates(

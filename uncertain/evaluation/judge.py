@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from uncertain import checks, families
+from uncertain import checks
 from uncertain.evaluation.across import across_trainings
 from uncertain.evaluation.detection import detection_rows
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.row_scores import class_arrays
 from uncertain.intervals import Estimate, check_level
 
 
@@ -90,7 +91,8 @@ def judge_one(
     """Return the figures of one source on one labelled split.
 
     Example:
-        >>> d = families.ArrayDistribution("normal", {"loc": np.zeros(9), "scale": np.ones(9)})
+        >>> from uncertain.families import ArrayDistribution
+        >>> d = ArrayDistribution("normal", {"loc": np.zeros(9), "scale": np.ones(9)})
         >>> rows = judge_one(Predictions(d, np.linspace(-2, 2, 9)))
         >>> [row.metric for row in rows[:4]]
         ['nll', 'crps', 'rmse', 'mae']
@@ -98,10 +100,11 @@ def judge_one(
     if case.is_classification:
         from uncertain.evaluation.classification_report import classification_estimates
 
+        p, log_p = class_arrays(case)
         estimates: Sequence[tuple[str, str, str, Estimate]] = classification_estimates(
-            families.class_probabilities(case.distribution),
+            p,
             np.asarray(case.target),
-            log_probabilities=families.class_log_probabilities(case.distribution),
+            log_probabilities=log_p,
             weights=case.weights,
             groups=case.groups,
             level=level,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +44,23 @@ def row_scores(case: Predictions) -> dict[str, NDArray[np.float64]]:
     return _of_classes(case) if case.is_classification else _of_values(case)
 
 
+def class_arrays(case: Predictions) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """Return class probabilities (N, C) and, where they say more, log-probabilities.
+
+    Probabilities that a user gave come back as they are, without a copy: their logarithms hold
+    nothing that they do not.
+    """
+    parameters = case.distribution.parameters
+    single = case.distribution.mixture_weights is None
+    if case.distribution.family == "categorical" and "probs" in parameters and single:
+        return np.asarray(parameters["probs"]), None
+    log_p = families.class_log_probabilities(case.distribution)
+    return families.class_probabilities(case.distribution), log_p
+
+
 def _of_classes(case: Predictions) -> dict[str, NDArray[np.float64]]:
-    scores = classification.row_scores(
-        families.class_probabilities(case.distribution),
-        np.asarray(case.target),
-        log_probabilities=families.class_log_probabilities(case.distribution),
-    )
+    p, log_p = class_arrays(case)
+    scores = classification.row_scores(p, np.asarray(case.target), log_probabilities=log_p)
     return {
         "accuracy": scores.correct.astype(np.float64),
         "nll": scores.nll,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,16 @@ from uncertain.evaluation.predictions import Predictions
 CONTROL = "control:"
 """Prefix of the scores that look at no model; they stand in every OOD table."""
 
+_BLOCK = 65_536
+
 
 def uncertainty_scores(predictions: Predictions) -> dict[str, NDArray[np.float64]]:
     r"""Return every uncertainty score of the predictions, each (N,), larger is less certain.
 
     For classes: ``msp``, :math:`1 - \max_c p_c` (Hendrycks and Gimpel 2017), and ``entropy`` in
     nats; for real targets: ``sd``, the predictive standard deviation, or where a family has none
-    ``width``, that of the central 90 % interval (of the widest, where quantiles stop short). Where the distribution has members or latent parts,
-    ``epistemic`` is its epistemic part (mutual information, or variance). T targets a row are
+    ``width``, that of the central 90 % interval (of the widest, where quantiles stop
+    short). Where the distribution has members or latent parts, ``epistemic`` is its epistemic part (mutual information, or variance). T targets a row are
     averaged, variances as such. The method's own scores follow, by name.
 
     Raises:
@@ -36,12 +38,10 @@ def uncertainty_scores(predictions: Predictions) -> dict[str, NDArray[np.float64
     distribution = predictions.distribution
     scores: dict[str, NDArray[np.float64]] = {}
     if predictions.is_classification:
-        probabilities = families.class_probabilities(distribution)
-        scores["msp"] = 1.0 - probabilities.max(axis=1).astype(np.float64)
-        scores["entropy"] = _entropy(probabilities)
+        blocks = [_class_scores(block) for block in _blocks(distribution)]
+        scores |= {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     else:
-        scores |= _spread(distribution)
-    scores |= _epistemic(distribution)
+        scores |= _spread(distribution) | _epistemic(distribution)
     for name, values in predictions.scores.items():
         if name in scores:
             raise ValueError(
@@ -57,6 +57,15 @@ def models_scores(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArra
     return {name: values for name, values in scores.items() if not name.startswith(CONTROL)}
 
 
+def predicted_classes(predictions: Predictions) -> NDArray[np.intp]:
+    """Return the most probable class of each row, (N,), the first of equals."""
+    found = [
+        families.class_probabilities(block).argmax(axis=1)
+        for block in _blocks(predictions.distribution)
+    ]
+    return np.concatenate(found)
+
+
 def control_scores(predictions: Predictions) -> dict[str, NDArray[np.float64]]:
     """Return the scores that look at no model, without their prefix."""
     return {
@@ -64,6 +73,24 @@ def control_scores(predictions: Predictions) -> dict[str, NDArray[np.float64]]:
         for name, values in predictions.scores.items()
         if name.startswith(CONTROL)
     }
+
+
+def _blocks(distribution: families.ArrayDistribution) -> Iterator[families.ArrayDistribution]:
+    """Yield the rows in blocks, so that a million of them need no copies of a million."""
+    if len(distribution) <= _BLOCK:
+        yield distribution
+        return
+    for start in range(0, len(distribution), _BLOCK):
+        yield families.select(distribution, slice(start, start + _BLOCK))
+
+
+def _class_scores(distribution: families.ArrayDistribution) -> dict[str, NDArray[np.float64]]:
+    probabilities = families.class_probabilities(distribution)
+    scores = {
+        "msp": 1.0 - probabilities.max(axis=1).astype(np.float64),
+        "entropy": _entropy(probabilities),
+    }
+    return scores | _epistemic(distribution)
 
 
 def _entropy(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
