@@ -10,10 +10,18 @@ from uncertain.terminal import Console, Table, Text
 
 
 def print_table(title: str, rows: Sequence[Any], *, console: Console | None = None) -> None:
-    """Print a sequence of dataclasses or mappings as a table."""
-    table = Table(title=title, box=None, padding=(0, 2, 0, 0))
+    """Print a sequence of dataclasses or mappings as a table.
+
+    Example:
+        >>> print_table("Data", [])
+        Data: none
+    """
     records = [_record(row) for row in rows]
-    for name in records[0] if records else ():
+    if not records:
+        (console or Console()).print(Text(f"{title}: none"))
+        return
+    table = Table(title=title, box=None, padding=(0, 2, 0, 0))
+    for name in records[0]:
         table.add_column(name.replace("_", " "), overflow="fold")
     for record in records:
         table.add_row(*(Text(_text(value)) for value in record.values()))
@@ -21,7 +29,13 @@ def print_table(title: str, rows: Sequence[Any], *, console: Console | None = No
 
 
 def print_card(name: str, card: Any, *, console: Console | None = None) -> None:
-    """Print a card's fields, one a line."""
+    """Print a card's fields, one a line.
+
+    Example:
+        >>> print_card("digits", {"source": "UCI"})  # doctest: +NORMALIZE_WHITESPACE
+          digits
+        source UCI
+    """
     table = Table(title=name, box=None, show_header=False, padding=(0, 2, 0, 0))
     for field, value in _record(card).items():
         table.add_row(Text(field.replace("_", " "), style="bold"), Text(_text(value)))

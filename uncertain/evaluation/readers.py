@@ -55,7 +55,8 @@ def read_predictions(
         split: ``test``, ``ood:NAME`` or ``shift:KIND:SEVERITY``.
         renormalise: Divide each row of probabilities by its sum instead of refusing sums that are
             not one.
-        labelled: Whether labels are required; out-of-distribution files need none.
+        labelled: Whether labels are required; out-of-distribution files need none, and any that are
+            there are left unread.
 
     Returns:
         The predictions, validated.
@@ -83,6 +84,9 @@ def read_predictions(
         if metadata.get("format") is not None:
             return _from_own_format(path, arrays, columns or {}, source=source, split=split)
         roles = assign_roles(arrays, columns or {}, labelled=labelled)
+        if split.startswith("ood:"):
+            # What strange rows are called is no class that the model knows.
+            roles.pop("labels", None)
         return build_predictions(
             roles, source=source or path.stem, split=split, renormalise=renormalise
         )
