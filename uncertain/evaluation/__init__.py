@@ -1,5 +1,27 @@
 """One honest judge for all predictions: every figure with its interval, on plain arrays.
 
+===========================  ======================================================================
+to do                        function
+===========================  ======================================================================
+judge predictions            :func:`evaluate` (arrays or torch), :func:`evaluate_files`
+bring predictions in         :class:`Predictions`, :func:`from_distribution`, :func:`read_predictions`
+take results out             :class:`Results`, :func:`write_report`, :func:`write_rows`
+score torch distributions    :func:`nll`, :func:`brier`, :func:`crps`, :func:`interval_score`
+figures of classes           :func:`accuracy`, :func:`ece`, :func:`ece_null`, :func:`ece_debiased`,
+                             :func:`rms_calibration_error_debiased`; all of them:
+                             :func:`classification_estimates`
+figures of numbers           :func:`central_interval`, :func:`coverage`, :func:`pit_ks`,
+                             :func:`pit_histogram`; all of them: :func:`regression_estimates`
+rank by uncertainty          :func:`uncertainty_scores`, :func:`ranking_estimates`,
+                             :func:`area_under_roc`, :func:`average_precision`,
+                             :func:`false_positive_rate`, :func:`area_under_risk_coverage`
+compare models               :func:`paired_mean`, :func:`compare_methods`, :func:`ranking_differences`,
+                             :func:`paired_bootstrap`
+===========================  ======================================================================
+
+``nll`` and ``brier`` here score torch distributions row by row and are differentiable; the figures
+with an interval, of arrays, are in :mod:`uncertain.evaluation.classification`.
+
 The core knows no model and no torch; names load on first use, so that judging a file starts fast.
 
 >>> import uncertain.evaluation
@@ -8,17 +30,90 @@ The core knows no model and no torch; names load on first use, so that judging a
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uncertain.evaluation.calibration import ece as ece
+    from uncertain.evaluation.calibration import ece_debiased as ece_debiased
+    from uncertain.evaluation.calibration import ece_null as ece_null
+    from uncertain.evaluation.calibration import (
+        rms_calibration_error_debiased as rms_calibration_error_debiased,
+    )
+    from uncertain.evaluation.classification import accuracy as accuracy
+    from uncertain.evaluation.classification_report import (
+        classification_estimates as classification_estimates,
+    )
+    from uncertain.evaluation.comparison import compare_methods as compare_methods
+    from uncertain.evaluation.comparison import paired_mean as paired_mean
+    from uncertain.evaluation.comparison_bootstrap import paired_bootstrap as paired_bootstrap
+    from uncertain.evaluation.comparison_bootstrap import (
+        ranking_differences as ranking_differences,
+    )
+    from uncertain.evaluation.distributions import from_distribution as from_distribution
+    from uncertain.evaluation.files import evaluate_files as evaluate_files
+    from uncertain.evaluation.judge import evaluate as evaluate
+    from uncertain.evaluation.pit import pit_histogram as pit_histogram
+    from uncertain.evaluation.pit import pit_ks as pit_ks
+    from uncertain.evaluation.predictions import Predictions as Predictions
+    from uncertain.evaluation.predictions import RepeatedRowsWarning as RepeatedRowsWarning
+    from uncertain.evaluation.provenance import versions as versions
+    from uncertain.evaluation.ranking import (
+        area_under_risk_coverage as area_under_risk_coverage,
+    )
+    from uncertain.evaluation.ranking import area_under_roc as area_under_roc
+    from uncertain.evaluation.ranking import average_precision as average_precision
+    from uncertain.evaluation.ranking import false_positive_rate as false_positive_rate
+    from uncertain.evaluation.ranking import rank_curve as rank_curve
+    from uncertain.evaluation.ranking import ranking_estimates as ranking_estimates
+    from uncertain.evaluation.readers import read_predictions as read_predictions
+    from uncertain.evaluation.regression import central_interval as central_interval
+    from uncertain.evaluation.regression import coverage as coverage
+    from uncertain.evaluation.regression import regression_estimates as regression_estimates
+    from uncertain.evaluation.report import write_report as write_report
+    from uncertain.evaluation.results import Results as Results
+    from uncertain.evaluation.results import Row as Row
+    from uncertain.evaluation.rows import write_rows as write_rows
+    from uncertain.evaluation.scores import brier as brier
+    from uncertain.evaluation.scores import crps as crps
+    from uncertain.evaluation.scores import interval_score as interval_score
+    from uncertain.evaluation.scores import nll as nll
+    from uncertain.evaluation.uncertainty import uncertainty_scores as uncertainty_scores
 
 _HOMES = {
     "Predictions": "predictions",
     "RepeatedRowsWarning": "predictions",
     "Results": "results",
     "Row": "results",
+    "accuracy": "classification",
+    "area_under_risk_coverage": "ranking",
+    "area_under_roc": "ranking",
+    "average_precision": "ranking",
+    "brier": "scores",
+    "central_interval": "regression",
+    "classification_estimates": "classification_report",
+    "compare_methods": "comparison",
+    "coverage": "regression",
+    "crps": "scores",
+    "ece": "calibration",
+    "ece_debiased": "calibration",
+    "ece_null": "calibration",
     "evaluate": "judge",
     "evaluate_files": "files",
+    "false_positive_rate": "ranking",
     "from_distribution": "distributions",
+    "interval_score": "scores",
+    "nll": "scores",
+    "paired_bootstrap": "comparison_bootstrap",
+    "paired_mean": "comparison",
+    "pit_histogram": "pit",
+    "pit_ks": "pit",
+    "rank_curve": "ranking",
+    "ranking_differences": "comparison_bootstrap",
+    "ranking_estimates": "ranking",
     "read_predictions": "readers",
+    "regression_estimates": "regression",
+    "rms_calibration_error_debiased": "calibration",
+    "uncertainty_scores": "uncertainty",
     "versions": "provenance",
     "write_report": "report",
     "write_rows": "rows",
