@@ -24,7 +24,6 @@ from uncertain.intervals import (
 )
 from uncertain.intervals.areas import checked_scores, one_class
 
-
 _ROWS = 1 << 13
 """Rows whose bins are tabled at a time."""
 
