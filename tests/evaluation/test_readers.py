@@ -44,7 +44,9 @@ def test_every_format_gives_the_same_predictions(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(lists, tmp_path / "d.parquet")
     np.save(tmp_path / "e.npy", PROBABILITIES)
     np.save(tmp_path / "labels.npy", LABELS)
-    read = [read_predictions(tmp_path / name) for name in ("a.npz", "b.csv", "c.parquet", "d.parquet")]
+    read = [
+        read_predictions(tmp_path / name) for name in ("a.npz", "b.csv", "c.parquet", "d.parquet")
+    ]
     read.append(read_predictions(tmp_path / "e.npy", labels_from=tmp_path / "labels.npy"))
     for predictions in read:
         np.testing.assert_array_equal(predictions.distribution.parameters["probs"], PROBABILITIES)
@@ -71,7 +73,9 @@ def test_logits_are_normalised_as_log_probabilities(tmp_path: Path) -> None:
 
 
 def test_a_mean_and_a_variance_become_a_normal(tmp_path: Path) -> None:
-    file = save(tmp_path / "r.npz", mu=np.zeros(3), var=np.full(3, 4.0), y=np.array([0.1, 2.5, 3.0]))
+    file = save(
+        tmp_path / "r.npz", mu=np.zeros(3), var=np.full(3, 4.0), y=np.array([0.1, 2.5, 3.0])
+    )
     distribution = read_predictions(file).distribution
     assert distribution.family == "normal"
     np.testing.assert_array_equal(distribution.parameters["scale"], [2, 2, 2])
@@ -87,7 +91,9 @@ def test_samples_lie_along_either_axis(tmp_path: Path) -> None:
 
 
 def test_quantile_columns_are_sorted_by_level(tmp_path: Path) -> None:
-    table = pa.table({"q_0.95": [2.0, 3.0], "q_0.05": [0.0, 1.0], "q_0.5": [1.0, 2.0], "y": [0.5, 9.5]})
+    table = pa.table(
+        {"q_0.95": [2.0, 3.0], "q_0.05": [0.0, 1.0], "q_0.5": [1.0, 2.0], "y": [0.5, 9.5]}
+    )
     pyarrow.csv.write_csv(table, tmp_path / "q.csv")
     parameters = read_predictions(tmp_path / "q.csv").distribution.parameters
     np.testing.assert_allclose(parameters["levels"], [0.05, 0.5, 0.95])
@@ -173,7 +179,9 @@ def test_unreadable_files_say_what_is_wrong(tmp_path: Path) -> None:
     pyarrow.csv.write_csv(pa.table({"probs": [0.1, None], "label": [0, 1]}), tmp_path / "gap.csv")
     with pytest.raises(ValueError, match="1 missing values"):
         read_arrays(tmp_path / "gap.csv")
-    pyarrow.parquet.write_table(pa.table({"probs": [[0.1], [0.1, 0.9, 0.0]]}), tmp_path / "r.parquet")
+    pyarrow.parquet.write_table(
+        pa.table({"probs": [[0.1], [0.1, 0.9, 0.0]]}), tmp_path / "r.parquet"
+    )
     with pytest.raises(ValueError, match="different lengths"):
         read_arrays(tmp_path / "r.parquet")
 
@@ -197,7 +205,9 @@ def test_damaged_files_never_end_in_a_traceback_of_a_library(
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    message = ""
     try:
         read_predictions(path, labelled=suffix != ".npy")
     except (ValueError, TypeError, FileNotFoundError) as error:
-        assert str(path) in str(error)
+        message = str(error)
+    assert not message or str(path) in message

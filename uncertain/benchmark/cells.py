@@ -100,6 +100,7 @@ def _training(
         network=task.network,
         steps=task.steps_of(budget),
         batch_size=task.batch_size,
+        checkpoint_seconds=task.checkpoint_seconds,
         seed=seed,
         settings=settings,
         folder=out,

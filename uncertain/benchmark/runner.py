@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from uncertain.benchmark.assess import assess
 from uncertain.benchmark.cells import run_cell, tune, tuning_file
@@ -19,6 +17,7 @@ from uncertain.benchmark.pool import Job, clock, execute
 from uncertain.benchmark.tasks import Budget, Task, class_count, load_splits
 from uncertain.benchmark.training import Training, probe_step_seconds
 from uncertain.evaluation import Results
+from uncertain.terminal import Console, Table
 
 
 def run(

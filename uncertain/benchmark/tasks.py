@@ -37,6 +37,7 @@ class Task:
         shifts: Corruption and its severities.
         split_by_seed: Whether seed s uses the data's standard split s (then rows differ between
             seeds, and only the spread over trainings is reported for the mean).
+        checkpoint_seconds: How much of a training a killed run loses at most.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Task:
     ood: tuple[str, ...] = ()
     shifts: tuple[tuple[Corruption, tuple[int, ...]], ...] = ()
     split_by_seed: bool = False
+    checkpoint_seconds: float = 20.0
 
     def steps_of(self, budget: Budget) -> int:
         """Return the optimiser steps of one training."""

@@ -26,9 +26,6 @@ from uncertain.data import Split
 Predictor = Callable[[Any], Distribution]
 Settings = Mapping[str, float | int]
 
-CHECKPOINT_SECONDS = 20.0
-"""A killed training loses at most this much."""
-
 
 @dataclass(frozen=True)
 class Training:
@@ -45,6 +42,7 @@ class Training:
         batch_size: Rows a step.
         seed: The training's seed.
         settings: Hyper-parameters chosen on validation.
+        checkpoint_seconds: Wall time between checkpoints.
         folder: Where checkpoints and shared networks lie.
         report: Called with steps done and steps in all.
     """
@@ -60,6 +58,7 @@ class Training:
     seed: int
     folder: Path
     settings: Settings = field(default_factory=dict)
+    checkpoint_seconds: float = 20.0
     report: Callable[[int, int], None] = lambda step, steps: None
 
 
@@ -168,7 +167,7 @@ def _train(model: nn.Module, training: Training, checkpoints: Path) -> float:
         seed=training.seed,
         callbacks=[
             fit.schedule(fit.cosine(training.steps)),
-            fit.checkpoints(checkpoints, seconds=CHECKPOINT_SECONDS),
+            fit.checkpoints(checkpoints, seconds=training.checkpoint_seconds),
             _reporting(training),
         ],
     )
