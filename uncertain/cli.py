@@ -87,6 +87,7 @@ def evaluate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
 ) -> None:
     """Judge predictions made by any framework; several files are compared in pairs."""
+    from uncertain.evaluation.console import print_results
     from uncertain.evaluation.files import evaluate_files
 
     columns = {
@@ -121,7 +122,8 @@ def evaluate(
             command=_command(),
         )
         if not quiet:
-            typer.echo(str(results))
+            print_results(results)
+            _point_to_the_rest(json=json, out=out)
         for path in (out, json, rows):
             if path is not None:
                 typer.echo(f"wrote {path}")
@@ -145,10 +147,16 @@ def benchmark(
     plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and stop.")] = False,
 ) -> None:
     """Train and judge models on a suite of tasks; run again to resume."""
-    from uncertain.benchmark import run
+    import signal
 
+    # A model of the user's own is found from where the command is given, as with `python -m`.
+    sys.path.insert(0, "")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _clear_errors():
-        run(
+        from uncertain.benchmark import run
+        from uncertain.evaluation.console import print_results
+
+        results = run(
             suite,
             models=models,
             seeds=seeds,
@@ -158,6 +166,9 @@ def benchmark(
             plan_only=plan,
             command=_command(),
         )
+        if results is not None:
+            print_results(results)
+            typer.echo(f"\nThe table: {out / 'results.parquet'}\nThe report: {out / 'report.html'}")
 
 
 @data_app.command("list")
@@ -180,6 +191,14 @@ def data_show(name: str) -> None:
         from uncertain import data
 
         print_card(name, data.show(name))
+
+
+def _point_to_the_rest(*, json: Path | None, out: Path | None) -> None:
+    """Say where the figures that the terminal leaves out can be had, unless they were asked for."""
+    table = "" if json else "the whole table with --json FILE"
+    page = "" if out else "the page with plots with --out FILE"
+    if table or page:
+        typer.echo(f"\nNot written: {', '.join(filter(None, [table, page]))}.")
 
 
 def _pairs(option: str, texts: list[str]) -> list[tuple[str, Path]]:

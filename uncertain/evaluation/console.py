@@ -1,12 +1,32 @@
-"""Listings and cards as terminal tables."""
+"""Results, listings and cards as terminal tables."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from uncertain.evaluation.formatting import count, decimals, figure, interval, number, p_text
+from uncertain.evaluation.results import Results, Row
 from uncertain.terminal import Console, Table, Text
+
+ECE = "equal_width,15,l1,top_label"
+_HEADLINES = (
+    ("accuracy", ""), ("nll", ""), ("crps", ""), ("brier", ""), ("rmse", ""),
+    ("ece", ECE), ("ece_debiased", ECE), ("auroc", "error:msp"), ("aurc", "error:msp"),
+    ("coverage", "0.9"), ("interval_score", "0.9"), ("pit_ks", ""),
+)  # fmt: skip
+"""What is shown of labelled rows, in order: the rest is in the files."""
+_BRIEF = ("accuracy", "nll", "crps", "rmse", "ece_debiased")
+"""What is shown of other splits than `test`."""
+_OOD = ("auroc", "fpr95_ood_positive")
+_OOD_SCORES = ("msp", "epistemic", "sd", "width")
+_CALIBRATION = "squared_calibration_error_debiased"
+_CONTROL = "control: "
+_FEW = 6
+"""Pairs of sources that are all shown: those of four."""
+_PLAIN = str.maketrans({"\N{MINUS SIGN}": "-", "–": "-", "∞": "inf"})
 
 
 def print_table(title: str, rows: Sequence[Any], *, console: Console | None = None) -> None:
@@ -40,6 +60,244 @@ def print_card(name: str, card: Any, *, console: Console | None = None) -> None:
     for field, value in _record(card).items():
         table.add_row(Text(field.replace("_", " "), style="bold"), Text(_text(value)))
     (console or Console()).print(table)
+
+
+def print_results(results: Results, *, console: Console | None = None) -> None:
+    """Print the headline figures: a block a task, a table a split, differences below.
+
+    The whole table is several times as long: :meth:`Results.write` and the report have it. Of a
+    source with several trainings only the mean is shown, its interval over trainings and rows where
+    there is such a one.
+
+    Args:
+        results: Any table of figures.
+        console: Where to print; the terminal by default.
+
+    Example:
+        >>> row = Row("accuracy", 0.9, 0.878, 0.918, source="net", n=900)
+        >>> print_results(Results([row]))  # doctest: +NORMALIZE_WHITESPACE
+        test: net, 900 rows
+        figure    value  95% interval
+        accuracy  0.900  [0.878, 0.918]
+    """
+    console = console or Console()
+    if not results.rows:
+        _say(console, "Results: none")
+    for place, task in enumerate(dict.fromkeys(row.task for row in results)):
+        if place:
+            _say(console, "")
+        if task:
+            _say(console, f"Task {task}", style="bold underline")
+        _print_task(results.select(task=task), console)
+
+
+def _print_task(results: Results, console: Console) -> None:
+    shown = _headlines(results)
+    if not shown:
+        _say(console, "none of the usual figures: the files have what there is")
+    for place, split in enumerate(dict.fromkeys(row.split for row in shown)):
+        if place:
+            _say(console, "")
+        _print_split([row for row in shown if row.split == split], results, console)
+    if any(row.rank_group for row in shown):
+        _say(console, "Sources that share a letter are not told apart; a is the best.", style="dim")
+    if any(row.over == "both" for row in shown):
+        _say(console, "Over both: intervals hold for new trainings and new rows.", style="dim")
+    for remark in dict.fromkeys(_remarks(shown)):
+        _say(console, remark, style="dim")
+    _print_differences(results, console)
+
+
+def _headlines(results: Results) -> list[Row]:
+    """Return the rows to show, in order: of a source's trainings the mean where there is one."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in results:
+        if not row.other and _place(row) is not None:
+            found.setdefault((row.split, row.metric, row.variant, row.source), []).append(row)
+    chosen = [row for rows in found.values() for row in _widest(rows)]
+    splits = list(dict.fromkeys(row.split for row in results))
+    sources = results.sources
+
+    def order(row: Row) -> tuple[Any, ...]:
+        return splits.index(row.split), _place(row), sources.index(row.source), row.training
+
+    return sorted(chosen, key=order)
+
+
+def _widest(rows: Sequence[Row]) -> Sequence[Row]:
+    """Return the mean over trainings with the interval that says most, or all where none is."""
+    for over in ("both", "trainings", "items"):
+        means = [row for row in rows if row.over == over and not row.training]
+        if means:
+            return means
+    return rows
+
+
+def _place(row: Row) -> tuple[int, int] | None:
+    """Return where a row stands among the headline figures, ``None`` where it is none of them."""
+    if row.split.startswith("ood:"):
+        score = row.variant.rpartition(":")[2]
+        if row.metric not in _OOD:
+            return None
+        if row.source.startswith(_CONTROL):
+            return len(_OOD_SCORES), _OOD.index(row.metric)
+        known = score in _OOD_SCORES
+        return (_OOD_SCORES.index(score), _OOD.index(row.metric)) if known else None
+    named = (row.metric, row.variant)
+    if named not in _HEADLINES or (row.split != "test" and row.metric not in _BRIEF):
+        return None
+    return 0, _HEADLINES.index(named)
+
+
+def _print_split(rows: Sequence[Row], results: Results, console: Console) -> None:
+    lines = [
+        {
+            "figure": _name(row),
+            "source": row.source + (f" ({row.training})" if row.training else ""),
+            "value": figure(row),
+            _interval_name(rows): interval(row),
+            "over": "" if row.over == "items" else row.over,
+            "beside": _beside(row, results),
+            "group": row.rank_group,
+        }
+        for row in rows
+    ]
+    n = f"{count(max(row.n for row in rows))} rows"
+    alone = len({line["source"] for line in lines}) == 1
+    title = f"{rows[0].split}: {lines[0]['source']}, {n}" if alone else f"{rows[0].split}: {n}"
+    trivial = next((row.reason for row in rows if "trivial: " in row.reason), "")
+    if trivial:
+        title += f"; trivial: {trivial.partition('trivial: ')[2]}, so it supports no claim"
+    _say(console, title, style="bold")
+    _print_lines(lines, console, without={"source"} if alone else set())
+
+
+def _print_lines(
+    lines: Sequence[Mapping[str, str]], console: Console, *, without: Iterable[str] = ()
+) -> None:
+    """Print columns that hold something; a figure is named once, numbers are never cut."""
+    names = [n for n in lines[0] if n not in without and any(line[n] for line in lines)]
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in names:
+        folded = name in ("source", "first minus second")
+        table.add_column(
+            Text(_plain(name, console)),
+            justify="right" if name in ("value", "difference") else "left",
+            overflow="fold",
+            no_wrap=not folded,
+        )
+    last = ""
+    for line in lines:
+        cells = {**line, "figure": "" if line["figure"] == last else line["figure"]}
+        last = line["figure"]
+        table.add_row(*(Text(_plain(cells[name], console)) for name in names))
+    console.print(table)
+
+
+def _name(row: Row) -> str:
+    """Return a figure's name as in the table, without what every reader takes for granted."""
+    if row.split.startswith("ood:"):
+        metric = "fpr95" if row.metric.startswith("fpr95") else row.metric
+        score = row.variant.rpartition(":")[2]
+        return f"{metric} {'of' if row.source.startswith(_CONTROL) else 'by'} {score}"
+    if row.metric == _CALIBRATION:
+        return "calibration, squared"
+    return f"{row.metric} {row.variant}" if row.variant and row.variant != ECE else row.metric
+
+
+def _interval_name(rows: Sequence[Row]) -> str:
+    levels = {row.level for row in rows if row.has_interval}
+    return f"{100 * levels.pop():g}% interval" if len(levels) == 1 else "interval"
+
+
+def _beside(row: Row, results: Results) -> str:
+    """Return what a figure is to be held against: a coverage its level, a plug-in ECE its null."""
+    if row.metric == "coverage":
+        return f"aim {row.variant}"
+    if row.metric != "ece":
+        return ""
+    nulls = results.select(
+        metric="ece_null", source=row.source, split=row.split, variant=row.variant
+    )
+    found = [
+        null.value
+        for null in nulls
+        if math.isfinite(null.value) and (not row.training or null.training == row.training)
+    ]
+    return f"null {number(sum(found) / len(found), decimals(row.value))}" if found else ""
+
+
+def _remarks(rows: Iterable[Row]) -> Iterator[str]:
+    """Say why a figure is missing or infinite."""
+    for row in rows:
+        if not math.isfinite(row.value):
+            where = "" if row.split == "test" else f" on {row.split}"
+            yield f"{_name(row)} of {row.source}{where}: {row.reason}"
+
+
+def _print_differences(results: Results, console: Console) -> None:
+    usual = [named for named in _HEADLINES if named[0] != "ece"]
+    kept = [
+        row
+        for row in results
+        if row.kind == "difference"
+        and ((row.metric, row.variant) in usual or row.metric == _CALIBRATION)
+        and row.split == "test"
+    ]
+    kept = [row for rows in _alike(kept) for row in _widest(rows)]
+    pairs = dict.fromkeys((row.source, row.other) for row in kept)
+    if not kept:
+        return
+    _say(console, "")
+    title = "Differences"
+    if len(pairs) == 1:
+        title += f": {kept[0].source} minus {kept[0].other}"
+    elif len(pairs) > _FEW:
+        best = _best(results)
+        kept = [row for row in kept if best in (row.source, row.other)] if best else kept
+        title += f" from {best}, the best by its score; the files have all" if best else ""
+    _say(console, title, style="bold")
+    lines = [
+        {
+            "figure": _name(row),
+            "first minus second": f"{row.source} \N{MINUS SIGN} {row.other}",
+            "difference": figure(row),
+            _interval_name(kept): interval(row),
+            "p (Holm)": p_text(row.p_value),
+        }
+        for row in kept
+    ]
+    _print_lines(lines, console, without={"first minus second"} if len(pairs) == 1 else set())
+
+
+def _alike(rows: Sequence[Row]) -> Iterable[list[Row]]:
+    """Return rows of one comparison of one figure together: they differ in training and `over`."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.metric, row.variant, row.source, row.other), []).append(row)
+    return found.values()
+
+
+def _best(results: Results) -> str:
+    """Return the source with the least proper score."""
+    for metric in ("nll", "crps"):
+        scored = _headlines(results.select(metric=metric, split="test"))
+        finite = [row for row in scored if math.isfinite(row.value)]
+        if finite:
+            return min(finite, key=lambda row: row.value).source
+    return ""
+
+
+def _say(console: Console, line: str, *, style: str = "") -> None:
+    console.print(Text(_plain(line, console), style=style))
+
+
+def _plain(text: str, console: Console) -> str:
+    """Return text that the terminal can show: a minus sign must not end a finished evaluation."""
+    encoding = console.encoding or "ascii"
+    if encoding.lower().replace("-", "").startswith("utf"):
+        return text
+    return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
 
 
 def _record(row: Any) -> Mapping[str, Any]:
