@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from uncertain.benchmark.cells import prediction_file
+from uncertain.benchmark.cells import prediction_file, tuning_file
 from uncertain.benchmark.plan import Cell, Plan
 from uncertain.benchmark.tasks import Task, load_splits
 from uncertain.evaluation import Predictions, Results, Row, evaluate, read_predictions, write_report
@@ -34,7 +34,9 @@ def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
         cells = [cell for cell in plan.cells if cell.task == task]
         predictions += _with_inputs(task, [p for cell in cells for p in _load(plan, cell)])
         rows += [row for cell in cells for row in _costs(plan, cell)]
-    results = evaluate(predictions, seed=seed, command=command) + Results(tuple(rows))
+    judged = evaluate(predictions, seed=seed, command=command)
+    facts = {"settings": "; ".join(choices(plan)), "tasks": plan.suite, "budget": plan.budget}
+    results = judged + Results(rows, facts)
     results.write(plan.out / "results.parquet")
     write_report(
         results,
@@ -44,6 +46,23 @@ def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
         command=command,
     )
     return results
+
+
+def choices(plan: Plan) -> list[str]:
+    """Return one line a tuned model: the settings that validation chose, and from how many."""
+    lines = []
+    for task, name in dict.fromkeys((cell.task, cell.model) for cell in plan.cells):
+        path = tuning_file(plan.out, task, name)
+        if not path.is_file():
+            continue
+        tuned = json.loads(path.read_text())
+        chosen = ", ".join(f"{key} {value:g}" for key, value in tuned["settings"].items())
+        best = min(trial["nll"] for trial in tuned["trials"])
+        lines.append(
+            f"{task.name} {name}: {chosen} (of {len(tuned['trials'])} candidates, "
+            f"validation NLL {best:.4g})"
+        )
+    return lines
 
 
 def _load(plan: Plan, cell: Cell) -> list[Predictions]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from uncertain.benchmark.assess import assess
+from uncertain.benchmark.assess import assess, choices
 from uncertain.benchmark.cells import run_cell, tune, tuning_file
 from uncertain.benchmark.models import MEMBERS, Model, resolve_model
 from uncertain.benchmark.plan import Plan, make_plan
@@ -65,6 +65,7 @@ def run(
     started = time.monotonic()
     try:
         execute(_tuning_jobs(plan), title="tuning", workers=workers, console=console)
+        _announce_choices(plan, console)
         execute(_cell_jobs(plan), title="training", workers=workers, console=console)
     except KeyboardInterrupt:
         console.print(f"stopped; run the same command again to resume {plan.out}.", markup=False)
@@ -114,6 +115,12 @@ def _announce(plan: Plan, workers: int, console: Console) -> None:
     if plan.pending:
         seconds = _estimate(plan, min(workers, len(plan.pending)))
         console.print(f"about {clock(seconds)} of training, by timing a few steps of each task.")
+
+
+def _announce_choices(plan: Plan, console: Console) -> None:
+    """Print what validation chose, and from how many candidates."""
+    for line in choices(plan):
+        console.print(line, markup=False, highlight=False)
 
 
 def _estimate(plan: Plan, workers: int) -> float:
