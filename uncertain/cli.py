@@ -207,7 +207,7 @@ def _pairs(option: str, texts: list[str]) -> list[tuple[str, Path]]:
     for text in texts:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
-            raise typer.BadParameter(f"{option} takes NAME=FILE, got {text!r}")
+            raise ValueError(f"{option} takes NAME=FILE, got {text!r}.")
         pairs.append((name, Path(path)))
     return pairs
 
@@ -222,8 +222,12 @@ class _clear_errors:  # noqa: N801 - used as a statement
         if isinstance(error, KeyboardInterrupt):
             typer.echo("stopped.", err=True)
             raise typer.Exit(130) from None
+        # `| head` has read enough: the command line's own end for that is silent.
+        if isinstance(error, BrokenPipeError):
+            return
         if not _debug and isinstance(error, ValueError | TypeError | OSError | ModuleNotFoundError):
-            typer.echo(f"uncertain: {error}", err=True)
+            # One line, whatever a library underneath had to say.
+            typer.echo(f"uncertain: {' '.join(str(error).splitlines())}", err=True)
             raise typer.Exit(2) from None
 
 

@@ -63,6 +63,13 @@ def test_a_card_has_one_field_a_line():
     assert "UCI" in text
 
 
+def test_empty_fields_of_a_card_are_left_out():
+    text = printed(print_card, "digits", {"note": None, "tags": (), "rows": 0, "source": "UCI"})
+    assert "note" not in text
+    assert "tags" not in text
+    assert line_of(text, "rows").split() == ["rows", "0"]
+
+
 def test_markup_is_printed_as_it_is():
     assert "[bold]x[/bold]" in printed(print_table, "T", [{"a": "[bold]x[/bold]"}])
 

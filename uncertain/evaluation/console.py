@@ -49,7 +49,7 @@ def print_table(title: str, rows: Sequence[Any], *, console: Console | None = No
 
 
 def print_card(name: str, card: Any, *, console: Console | None = None) -> None:
-    """Print a card's fields, one a line.
+    """Print a card's fields, one a line, without those that are empty.
 
     Example:
         >>> print_card("digits", {"source": "UCI"})  # doctest: +NORMALIZE_WHITESPACE
@@ -58,7 +58,8 @@ def print_card(name: str, card: Any, *, console: Console | None = None) -> None:
     """
     table = Table(title=name, box=None, show_header=False, padding=(0, 2, 0, 0))
     for field, value in _record(card).items():
-        table.add_row(Text(field.replace("_", " "), style="bold"), Text(_text(value)))
+        if text := _text(value):
+            table.add_row(Text(field.replace("_", " "), style="bold"), Text(text))
     (console or Console()).print(table)
 
 
