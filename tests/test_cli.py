@@ -406,6 +406,7 @@ def test_a_file_that_is_not_there_is_told():
     assert error("evaluate", "no.npz").startswith("there is no file no.npz")
     save()
     assert "there is no file gone.npz" in error("evaluate", "net.npz", "--ood", "g=gone.npz")
+    assert "there is no file y.npy" in error("evaluate", "net.npz", "--labels", "y.npy")
 
 
 def test_names_that_are_not_there_are_told_with_their_option():
@@ -446,7 +447,11 @@ def test_outputs_are_checked_before_anything_is_read():
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(("--level", "1.5"), "level"), (("--replicates", "5"), "replicates")],
+    [
+        (("--level", "1.5"), "level"),
+        (("--replicates", "5"), "replicates"),
+        (("--seed", "-1"), "seed"),
+    ],
 )
 def test_numbers_out_of_range_are_told(options, said):
     assert f"`{said}`" in error("evaluate", save(), *options)

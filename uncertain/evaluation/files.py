@@ -11,7 +11,7 @@ import numpy as np
 from uncertain import atomic
 from uncertain.evaluation.judge import evaluate
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.readers import read_arrays, read_predictions
+from uncertain.evaluation.readers import FORMATS, read_arrays, read_predictions
 from uncertain.evaluation.results import Results
 from uncertain.evaluation.rows import check_format, write_rows
 
@@ -115,8 +115,8 @@ def _read_sources(
     named = dict(columns)
     labels = named.get("labels")
     labels_from = None
-    # `--labels y_test.npy`: a file rather than an array of that name.
-    if labels is not None and Path(labels).suffix and Path(labels).is_file():
+    # `--labels y_test.npy`: a file rather than an array of that name, whether it is there or not.
+    if labels is not None and (Path(labels).suffix.lower() in FORMATS or _is_file(labels)):
         labels_from = Path(named.pop("labels"))
     sources = _source_names([Path(file) for file in files])
     return [
@@ -129,6 +129,11 @@ def _read_sources(
         )
         for file, source in zip(files, sources, strict=True)
     ]
+
+
+def _is_file(name: str) -> bool:
+    """Return whether a name with an ending is that of a file: `labels` alone is an array's."""
+    return bool(Path(name).suffix) and Path(name).is_file()
 
 
 def _read_ood(

@@ -68,6 +68,7 @@ def evaluate(
     checks.check_not_empty("predictions", cases)
     check_level(level)
     checks.check_range("replicates", replicates, 100)
+    checks.check_range("seed", seed, 0)
     cases = [_without_trivial_groups(case) for case in cases]
     _check_distinct(cases)
     _check_labelled(cases)
