@@ -282,6 +282,34 @@ def test_each_file_has_its_own_strange_rows():
     assert "--ood g is given 1 times for 2 files" in message
 
 
+def test_members_of_an_ensemble_show_what_they_disagree_on():
+    _, labels = classes()
+    members = np.stack([classes(seed=k)[0] for k in range(3)], axis=1)
+    np.savez("net.npz", probs=members, labels=labels)
+    np.savez("glyphs.npz", probs=members[:50, :, ::-1])
+    result = evaluate("net.npz", "--ood", "glyphs=glyphs.npz", "--json", "t.json")
+    rows = table("t.json")
+    assert value(rows, "accuracy") == np.mean(members.mean(1).argmax(1) == labels)
+    assert "ood:glyphs:epistemic" in {row["variant"] for row in rows}
+    assert "auroc by epistemic" in result.stdout
+
+
+def test_the_recorded_networks_are_judged_and_compared(data_dir):
+    names = ["lenet-5-cifar-10", "wideresnet-16-4-cifar-10"]
+    files = [data_dir(f"{name}.npz") / f"{name}.npz" for name in names]
+    result = call("evaluate", *files, "--json", "t.json", "--out", "r.html")
+    rows = table("t.json")
+    with np.load(files[1]) as file:
+        arrays = dict(file)
+    p = next(array for array in arrays.values() if array.ndim == 2)
+    labels = next(array for array in arrays.values() if array.ndim == 1)
+    accuracy = value(rows, "accuracy", source=names[1], kind="estimate")
+    assert accuracy == np.mean(p.argmax(1) == labels)
+    assert value(rows, "accuracy", kind="difference") < -0.3
+    assert f"Differences: {names[0]} minus {names[1]}" in result.stdout
+    assert all(name in Path("r.html").read_text() for name in names)
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_rows_come_worst_first(ending):
     evaluate(save(), "--rows", f"rows.{ending}")
