@@ -14,6 +14,7 @@ import itertools
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,12 @@ MODELS = ("softmax", "deep_ensemble", "gaussian")
 
 
 def die() -> None:
-    with open(os.environ["DIED"], "w") as mark:
-        mark.write(os.environ["DIE_AT"])
-        mark.flush()
-        os.fsync(mark.fileno())
+    try:
+        mark = os.open(os.environ["DIED"], os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        time.sleep(60)  # The other worker came here first, and ends both.
+    os.write(mark, os.environ["DIE_AT"].encode())
+    os.fsync(mark)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 from uncertain.benchmark.cells import prediction_file, tuning_file
+from uncertain.benchmark.models import resolve_model
 from uncertain.benchmark.plan import Cell, Plan
 from uncertain.benchmark.tasks import Task, load_splits
 from uncertain.evaluation import Predictions, Results, Row, evaluate, read_predictions, write_report
@@ -51,13 +53,14 @@ def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
 def choices(plan: Plan) -> list[str]:
     """Return one line a tuned model: the settings that validation chose, and from how many."""
     lines = []
-    for task, name in dict.fromkeys((cell.task, cell.model) for cell in plan.cells):
+    tuned_models = ((c.task, resolve_model(c.model).tunes_as or c.model) for c in plan.cells)
+    for task, name in dict.fromkeys(tuned_models):
         path = tuning_file(plan.out, task, name)
         if not path.is_file():
             continue
         tuned = json.loads(path.read_text())
-        chosen = ", ".join(f"{key} {value:g}" for key, value in tuned["settings"].items())
-        best = min(trial["nll"] for trial in tuned["trials"])
+        chosen = ", ".join(f"{key} {value}" for key, value in tuned["settings"].items())
+        best = min((t["nll"] for t in tuned["trials"] if t["nll"] is not None), default=math.inf)
         lines.append(
             f"{task.name} {name}: {chosen} (of {len(tuned['trials'])} candidates, "
             f"validation NLL {best:.4g})"

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from uncertain import atomic, data, predictive
+from uncertain import atomic, data, evaluation, predictive
 from uncertain.benchmark.models import Model, resolve_model, train_model
 from uncertain.benchmark.plan import Cell, folder_name
 from uncertain.benchmark.tasks import Budget, Task, class_count, load_splits, targets
-from uncertain.benchmark.training import Predictor, Settings, Trained, Training
+from uncertain.benchmark.training import (
+    Predictor,
+    Settings,
+    Trained,
+    Training,
+    member_trainings,
+    shared_network,
+)
 from uncertain.data import Split
 
 Report = Callable[[int, int], None]
@@ -27,53 +35,103 @@ TUNING_SEED = 10_000
 class Trial(NamedTuple):
     """One candidate's settings and what validation said of them."""
 
-    settings: dict[str, float | int]
+    settings: Settings
     nll: float
+    error: float
+    """Brier score or CRPS, which decides where no NLL is finite (a forest's probabilities of 0)."""
 
 
 def tuning_file(out: Path, task: Task, model: str) -> Path:
-    """Return where a model's chosen settings lie."""
+    """Return where a model's chosen settings lie; a folder beside it holds the trials."""
     return out / "tuning" / task.name / f"{folder_name(model)}.json"
 
 
-def tune(out: Path, task: Task, name: str, budget: Budget, report: Report) -> None:
-    """Train every candidate once and keep the settings of the lowest validation NLL."""
+def try_candidate(
+    out: Path, task: Task, name: str, number: int, budget: Budget, report: Report
+) -> None:
+    """Train one candidate and score it on validation; the last one of a model's chooses.
+
+    Args:
+        out: The run's folder.
+        task: What to train on.
+        name: The model.
+        number: The candidate's place among the model's.
+        budget: Which number of steps.
+        report: Progress.
+    """
     model = resolve_model(name)
-    splits = load_splits(task, 0)
-    trials: list[Trial] = []
-    for done, settings in enumerate(model.candidates):
-        training = _training(out, task, splits, TUNING_SEED, budget, settings, report)
-        training = replace(training, report=_shifted_report(report, done, len(model.candidates)))
-        trained = train_model(model, training)
-        trials.append(Trial(dict(settings), _nll(trained.predictor, training)))
-    best = min(trials, key=lambda trial: trial.nll if math.isfinite(trial.nll) else math.inf)
-    path = tuning_file(out, task, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    chosen = {"settings": best.settings, "trials": [trial._asdict() for trial in trials]}
-    atomic.write_text(path, json.dumps(chosen, indent=2))
+    settings = model.candidates[number]
+    path = _trial_file(out, task, name, settings)
+    if not path.is_file():
+        training = _training(out, task, TUNING_SEED, budget, settings, report)
+        trial = _score(settings, train_model(model, training).predictor, training)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(path, json.dumps(_finite(trial), indent=2))
+    _choose(out, task, name, model)
+
+
+def _choose(out: Path, task: Task, name: str, model: Model) -> None:
+    """Keep the settings of the lowest validation NLL, once every trial is there."""
+    paths = [_trial_file(out, task, name, settings) for settings in model.candidates]
+    if not all(path.is_file() for path in paths):
+        return
+    records = [json.loads(path.read_text()) for path in paths]
+    best = min(records, key=lambda record: [_or_infinity(record[k]) for k in ("nll", "error")])
+    # Two trials that end together both come here, and write the same.
+    atomic.write_text(
+        tuning_file(out, task, name),
+        json.dumps({"settings": best["settings"], "trials": records}, indent=2),
+    )
+
+
+def _trial_file(out: Path, task: Task, name: str, settings: Settings) -> Path:
+    folder = tuning_file(out, task, name).with_suffix("")
+    facts = json.dumps(dict(sorted(settings.items())))
+    return folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:12]}.json"
+
+
+def _finite(trial: Trial) -> dict[str, Any]:
+    """Return a trial as JSON can hold it: what is not finite is null."""
+    values = {
+        k: v if math.isfinite(v) else None for k, v in (("nll", trial.nll), ("error", trial.error))
+    }
+    return {"settings": dict(trial.settings), **values}
+
+
+def _or_infinity(value: float | None) -> float:
+    return math.inf if value is None else value
+
+
+def train_network(
+    out: Path, task: Task, name: str, seed: int, member: int, budget: Budget, report: Report
+) -> None:
+    """Train one of the networks that the cells of a seed share; nothing, where it is there."""
+    settings = chosen_settings(out, task, name)
+    training = _training(out, task, seed, budget, settings, report)
+    shared_network(member_trainings(training, member + 1)[member])
 
 
 def run_cell(out: Path, folder: Path, cell: Cell, budget: Budget, report: Report) -> None:
     """Train one model with one seed on one task; its folder is complete when ``cell.json`` is."""
     model = resolve_model(cell.model)
-    splits = load_splits(cell.task, cell.seed)
-    settings = chosen_settings(out, cell.task, cell.model, model)
-    training = _training(out, cell.task, splits, cell.seed, budget, settings, report)
+    settings = chosen_settings(out, cell.task, cell.model)
+    training = _training(out, cell.task, cell.seed, budget, settings, report)
     trained = train_model(model, training)
     folder.mkdir(parents=True, exist_ok=True)
+    splits = load_splits(cell.task, cell.seed)
     judged = [name for name in splits if name not in ("train", "validation")]
     for name in judged:
         _predict(trained.predictor, splits[name], cell, name, folder)
     _record(folder, cell, settings, trained, judged)
 
 
-def chosen_settings(out: Path, task: Task, name: str, model: Model) -> Settings:
+def chosen_settings(out: Path, task: Task, name: str) -> Settings:
     """Return what tuning chose, or the model's only candidate."""
-    tuned = model.tunes_as or name
-    path = tuning_file(out, task, tuned)
-    if len(resolve_model(tuned).candidates) == 1:
-        return resolve_model(tuned).candidates[0]
-    settings: Settings = json.loads(path.read_text())["settings"]
+    tuned = resolve_model(name).tunes_as or name
+    candidates = resolve_model(tuned).candidates
+    if len(candidates) == 1:
+        return candidates[0]
+    settings: Settings = json.loads(tuning_file(out, task, tuned).read_text())["settings"]
     return settings
 
 
@@ -83,20 +141,16 @@ def prediction_file(folder: Path, split: str) -> Path:
 
 
 def _training(
-    out: Path,
-    task: Task,
-    splits: dict[str, Split],
-    seed: int,
-    budget: Budget,
-    settings: Settings,
-    report: Report,
+    out: Path, task: Task, seed: int, budget: Budget, settings: Settings, report: Report
 ) -> Training:
+    splits = load_splits(task, 0 if seed == TUNING_SEED else seed)
+    train = splits["train"]
     return Training(
         task=task.name,
         kind=task.kind,
-        train=splits["train"],
+        train=train,
         validation=splits["validation"],
-        classes=class_count(task, splits["train"]),
+        classes=class_count(task, train),
         network=task.network,
         steps=task.steps_of(budget),
         batch_size=task.batch_size,
@@ -108,14 +162,13 @@ def _training(
     )
 
 
-def _shifted_report(report: Report, done: int, parts: int) -> Report:
-    return lambda step, steps: report(done * steps + step, parts * steps)
-
-
-def _nll(predictor: Predictor, training: Training) -> float:
+def _score(settings: Settings, predictor: Predictor, training: Training) -> Trial:
     split = training.validation
     predicted = predictive.predict(predictor, split.x, batch_size=1024)
-    return float(-predictive.log_prob(predicted, targets(split)).double().mean())
+    y = targets(split)
+    error = evaluation.brier if training.kind == "classification" else evaluation.crps
+    nll = -predictive.log_prob(predicted, y).double().mean()
+    return Trial(settings, float(nll), float(error(predicted, y).double().mean()))
 
 
 def _predict(predictor: Predictor, split: Split, cell: Cell, name: str, folder: Path) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from uncertain import baselines, checks
 from uncertain.benchmark.training import (
@@ -37,7 +38,8 @@ class Model:
 
     Every built-in model has the same number of candidates, so that none is tuned harder than
     another; a model that ``tunes_as`` another takes that one's choice. One without ``images`` is
-    tried on image tasks only where it is asked for by name.
+    tried on image tasks only where it is asked for by name. ``networks`` is how many it takes from
+    :func:`~uncertain.benchmark.training.shared_network`: these are trained as jobs of their own.
     """
 
     train: Train
@@ -45,6 +47,7 @@ class Model:
     candidates: tuple[Settings, ...] = ({},)
     tunes_as: str = ""
     images: bool = True
+    networks: int = 0
 
 
 def softmax(training: Training) -> Trained:
@@ -102,11 +105,11 @@ _BOOSTING_SETTINGS: tuple[Settings, ...] = tuple(
 )
 
 MODELS: dict[str, Model] = {
-    "softmax": Model(softmax, _CLASSIFICATION, _NETWORK_SETTINGS),
-    "mc_dropout": Model(mc_dropout, _CLASSIFICATION, _NETWORK_SETTINGS),
-    "deep_ensemble": Model(deep_ensemble, _CLASSIFICATION, tunes_as="softmax"),
-    "gaussian": Model(gaussian, _REGRESSION, _NETWORK_SETTINGS),
-    "gaussian_ensemble": Model(deep_ensemble, _REGRESSION, tunes_as="gaussian"),
+    "softmax": Model(softmax, _CLASSIFICATION, _NETWORK_SETTINGS, networks=1),
+    "mc_dropout": Model(mc_dropout, _CLASSIFICATION, _NETWORK_SETTINGS, networks=1),
+    "deep_ensemble": Model(deep_ensemble, _CLASSIFICATION, tunes_as="softmax", networks=MEMBERS),
+    "gaussian": Model(gaussian, _REGRESSION, _NETWORK_SETTINGS, networks=1),
+    "gaussian_ensemble": Model(deep_ensemble, _REGRESSION, tunes_as="gaussian", networks=MEMBERS),
     "random_forest": Model(
         random_forest, _CLASSIFICATION | _REGRESSION, _FOREST_SETTINGS, images=False
     ),
@@ -128,15 +131,32 @@ def resolve_model(name: str) -> Model:
     module, _, attribute = name.partition(":")
     try:
         train = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the user's module raises while it is imported
         raise ValueError(
-            f"the model {name!r} can't be imported ({error}): it should be package.module:function, "
-            "with the module on PYTHONPATH."
+            f"the model {name!r} can't be imported ({type(error).__name__}: {error}): it should be "
+            "package.module:function, with the module in this folder or on PYTHONPATH."
         ) from error
     if not callable(train):
         raise ValueError(f"the model {name!r} should be a function of one Training, got {train!r}.")
-    kinds = getattr(train, "kinds", _CLASSIFICATION | _REGRESSION)
-    return Model(train, frozenset(kinds), tuple(getattr(train, "candidates", ({},))))
+    return Model(train, _kinds(name, train), _candidates(name, train))
+
+
+def _kinds(name: str, train: Callable[..., Any]) -> frozenset[str]:
+    known = _CLASSIFICATION | _REGRESSION
+    stated = getattr(train, "kinds", known)
+    kinds = frozenset((stated,) if isinstance(stated, str) else stated)
+    for kind in kinds:
+        checks.check_choice(f"kinds of {name}", kind, known)
+    return kinds
+
+
+def _candidates(name: str, train: Callable[..., Any]) -> tuple[Settings, ...]:
+    candidates = tuple(getattr(train, "candidates", ({},)))
+    if not candidates or not all(isinstance(settings, Mapping) for settings in candidates):
+        raise ValueError(
+            f"`candidates` of {name} should be mappings of settings, at least one, got {candidates!r}."
+        )
+    return candidates
 
 
 def train_model(model: Model, training: Training) -> Trained:

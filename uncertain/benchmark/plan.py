@@ -7,8 +7,10 @@ cells it was in, and those resume from their checkpoints.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from uncertain.benchmark.models import MODELS, Model, resolve_model
 from uncertain.benchmark.tasks import SUITES, Budget, Task
 
 FORMAT = 1
+CLAIM = "run.json"
+"""Says whose folder it is."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def make_plan(
     seeds: int,
     budget: Budget,
     out: str | Path,
+    claim: bool = True,
 ) -> Plan:
     """Check every name and the output folder, and list the cells.
 
@@ -76,6 +81,7 @@ def make_plan(
         seeds: Trainings of each model, with seeds 0, 1, ...
         budget: ``desk`` or ``full``.
         out: The run's folder; made where it is absent, resumed where it holds the same run.
+        claim: Whether the folder becomes this run's; else nothing is written.
 
     Returns:
         The plan.
@@ -103,9 +109,35 @@ def make_plan(
         )
     title = suite if isinstance(suite, str) else ", ".join(task.name for task in tasks)
     plan = Plan(title, budget, seeds, Path(out), cells)
-    atomic.check_writable_directory(plan.out, create=True)
-    _claim(plan)
+    mine = _description(plan, tasks)
+    _refuse_another(plan.out, mine)
+    if claim:
+        atomic.check_writable_directory(plan.out, create=True)
+        if not (plan.out / CLAIM).is_file():
+            atomic.write_text(plan.out / CLAIM, json.dumps(mine, indent=2))
     return plan
+
+
+@contextlib.contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Hold a run's folder while the block runs: two processes would undo each other's work.
+
+    Raises:
+        ValueError: Another process holds it.
+    """
+    import fcntl
+
+    with (out / "run.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"another process is running in {out}: wait until it has ended, or choose another "
+                "folder with --out."
+            ) from error
+        except OSError:
+            pass  # This file system has no locks.
+        yield
 
 
 def folder_name(model: str) -> str:
@@ -133,23 +165,43 @@ def _fitting(task: Task, models: dict[str, Model], *, by_name: bool) -> list[str
     ]
 
 
-def _claim(plan: Plan) -> None:
-    """Write ``run.json``, or refuse the folder of another run, naming what differs."""
-    path = plan.out / "run.json"
-    mine: dict[str, Any] = {
+def _description(plan: Plan, tasks: Sequence[Task]) -> dict[str, Any]:
+    """Return what makes a run what it is; seeds and models may be added to it later."""
+    return {
         "format": FORMAT,
         "suite": plan.suite,
         "budget": plan.budget,
         "version": uncertain.__version__,
+        **{f"task {task.name}": _facts(task) for task in tasks},
     }
-    if path.is_file():
-        theirs = json.loads(path.read_text())
-        differing = [key for key, value in mine.items() if theirs.get(key) != value]
-        if differing:
-            changes = ", ".join(f"{k} was {theirs.get(k)!r}, is {mine[k]!r}" for k in differing)
-            raise ValueError(
-                f"{plan.out} holds another run ({changes}): resume that one with its own options, "
-                "or choose another folder with --out."
-            )
+
+
+def _facts(task: Task) -> dict[str, Any]:
+    facts = {f.name: getattr(task, f.name) for f in dataclasses.fields(task)}
+    del facts["checkpoint_seconds"]
+    if not isinstance(task.data, str):
+        facts["data"] = f"{task.data.__module__}:{getattr(task.data, '__qualname__', task.data)}"
+    # As JSON gives it back: tuples are lists there.
+    found: dict[str, Any] = json.loads(json.dumps(facts))
+    return found
+
+
+def _refuse_another(out: Path, mine: dict[str, Any]) -> None:
+    """Refuse the folder of another run, naming what differs."""
+    path = out / CLAIM
+    if not path.is_file():
         return
-    atomic.write_bytes(path, json.dumps(mine, indent=2).encode())
+    try:
+        theirs = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is no run's description: choose another folder.") from error
+    changes = [
+        f"{key} was {theirs.get(key)!r}, is {value!r}"
+        for key, value in mine.items()
+        if theirs.get(key) != value
+    ]
+    if changes:
+        raise ValueError(
+            f"{out} holds another run ({'; '.join(changes)}): resume that one with its own options, "
+            "or choose another folder with --out."
+        )

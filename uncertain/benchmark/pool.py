@@ -7,9 +7,11 @@ finished jobs stay finished.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,23 +29,97 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One call of a picklable function: ``function(*arguments, report)``."""
+    """One call of a picklable function: ``function(*arguments, report)``.
+
+    Attributes:
+        name: Unique; shown while it runs.
+        function: What to call.
+        arguments: Its arguments before ``report``.
+        after: Names of the jobs it waits for; names that are not among the jobs don't count.
+        seconds: About how long it takes: what leads to more work is started first.
+    """
 
     name: str
     function: Callable[..., None]
     arguments: tuple[Any, ...]
+    after: tuple[str, ...] = ()
+    seconds: float = 1.0
 
 
 @dataclass
 class _Progress:
     total: int
-    finished: set[str] = field(default_factory=set)
+    expected: float
+    workers: int
+    finished: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     running: dict[str, tuple[float, int, int]] = field(default_factory=dict)
 
 
+class _Queue:
+    """Jobs in the order they can be started: those with most work behind them first."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = {job.name: job for job in jobs}
+        if len(self._jobs) < len(jobs):
+            raise ValueError("`jobs` should have different names.")
+        self._places = {name: place for place, name in enumerate(self._jobs)}
+        self._waits = {job.name: {name for name in job.after if name in self._jobs} for job in jobs}
+        self._behind = longest_chains(jobs)
+        self._ready = [job for job in jobs if not self._waits[job.name]]
+
+    def take(self) -> Job | None:
+        """Return the next job, ``None`` where every other one has to wait."""
+        if not self._ready:
+            return None
+        best = min(self._ready, key=lambda job: (-self._behind[job.name], self._places[job.name]))
+        self._ready.remove(best)
+        return best
+
+    def finish(self, job: Job) -> None:
+        """Free the jobs that waited for this one."""
+        for name, waits in self._waits.items():
+            if job.name in waits:
+                waits.remove(job.name)
+                if not waits:
+                    self._ready.append(self._jobs[name])
+
+
+def longest_chains(jobs: Sequence[Job]) -> dict[str, float]:
+    """Return for each job the seconds of the longest chain that starts with it.
+
+    Example:
+        >>> first, last = Job("a", print, (), seconds=2), Job("b", print, ("a",), after=("a",))
+        >>> longest_chains([first, last])
+        {'a': 3.0, 'b': 1.0}
+    """
+    behind = {job.name: 0.0 for job in jobs}
+    # A job stands after those it waits for, so one pass from the end is enough.
+    for job in reversed(jobs):
+        behind[job.name] += job.seconds
+        for name in job.after:
+            if name in behind:
+                behind[name] = max(behind[name], behind[job.name])
+    return behind
+
+
+def expected_seconds(jobs: Sequence[Job], workers: int) -> float:
+    """Return about how long the jobs take: as the work is shared out, but no less than a chain.
+
+    Example:
+        >>> jobs = [Job("a", print, (), seconds=2), Job("b", print, (), seconds=2)]
+        >>> expected_seconds(jobs, workers=2), expected_seconds(jobs, workers=9)
+        (2.0, 2.0)
+    """
+    total = sum(job.seconds for job in jobs)
+    return max(total / workers, max(longest_chains(jobs).values(), default=0.0))
+
+
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _reports: Any = None
+
+GRACE_SECONDS = 30.0
+"""How long a worker may take to save what it does when all are stopped."""
 
 
 def execute(jobs: Sequence[Job], *, title: str, workers: int, console: Console) -> None:
@@ -63,13 +139,12 @@ def execute(jobs: Sequence[Job], *, title: str, workers: int, console: Console) 
         return
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(reports,)
-    )
-    progress = _Progress(len(jobs))
+    workers = min(workers, len(jobs))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(reports,))
+    progress = _Progress(len(jobs), expected_seconds(jobs, workers), workers)
     try:
         with _one_thread():
-            _run(pool, jobs, reports, title, progress, console)
+            _run(pool, _Queue(jobs), reports, title, progress, console)
     except BaseException:
         _stop(pool)
         raise
@@ -78,19 +153,25 @@ def execute(jobs: Sequence[Job], *, title: str, workers: int, console: Console) 
 
 def _run(
     pool: ProcessPoolExecutor,
-    jobs: Sequence[Job],
+    jobs: _Queue,
     reports: Any,
     title: str,
     progress: _Progress,
     console: Console,
 ) -> None:
-    futures = {pool.submit(_call, job): job for job in jobs}
+    futures: dict[Future[float], Job] = {}
     with Live(console=console, refresh_per_second=4, transient=True) as live:
-        while futures:
+        while len(progress.finished) < progress.total:
+            while len(futures) < progress.workers and (job := jobs.take()) is not None:
+                futures[pool.submit(_call, job)] = job
+            if not futures:
+                raise ValueError("`jobs` should not wait for one another in a circle.")
             done, _ = wait(futures, timeout=0.25, return_when=FIRST_COMPLETED)
             _drain(reports, progress)
             for future in done:
-                _finish(future, futures.pop(future), progress, console)
+                job = futures.pop(future)
+                _finish(future, job, progress, console)
+                jobs.finish(job)
             live.update(_table(title, progress))
 
 
@@ -118,10 +199,12 @@ def _finish(future: Future[float], job: Job, progress: _Progress, console: Conso
             "again to resume, with fewer --workers if memory is short."
         ) from error
     except Exception as error:
-        error.add_note(f"while running {job.name}")
+        error.add_note(
+            f"That was in {job.name}. What is done is kept: run the same command again to resume."
+        )
         raise
     progress.running.pop(job.name, None)
-    progress.finished.add(job.name)
+    progress.finished[job.name] = job.seconds
     if not console.is_terminal:
         console.print(
             f"[{len(progress.finished)}/{progress.total}] {job.name} {seconds:.1f} s",
@@ -131,19 +214,29 @@ def _finish(future: Future[float], job: Job, progress: _Progress, console: Conso
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
-    """End the workers now: what they were doing resumes from its checkpoints."""
+    """End the workers: a training under way saves itself first, what hangs is killed."""
     processes = list((pool._processes or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
-    for process in processes:
-        process.join(timeout=10)
+    deadline = time.monotonic() + GRACE_SECONDS
+    try:
+        for process in processes:
+            process.join(timeout=max(0.0, deadline - time.monotonic()))
+    finally:  # A second Ctrl-C does not wait.
+        for process in processes:
+            if process.is_alive():
+                process.kill()
 
 
 def _start(reports: Any) -> None:
     """Prepare a worker: one thread, and an end when the parent's comes."""
     global _reports
     _reports = reports
+    # Ctrl-C reaches the whole group; the parent ends the workers, once, so that a training can save
+    # itself. It says how to resume, too.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("uncertain.fit").setLevel(logging.ERROR)
     import torch
 
     torch.set_num_threads(1)
@@ -190,9 +283,12 @@ def _table(title: str, progress: _Progress) -> Group:
     elapsed = time.monotonic() - progress.started
     finished = len(progress.finished)
     line = f"{title}: {finished} of {progress.total} done, {clock(elapsed)} elapsed"
-    if finished:
-        left = elapsed / finished * (progress.total - finished)
-        line += f", about {clock(left)} left"
+    done = sum(progress.finished.values())
+    if done:
+        # In expected seconds, as jobs differ much.
+        left = max(progress.expected - done / progress.workers, 0.0)
+        pace = elapsed / max(progress.expected - left, 1e-9)
+        line += f", about {clock(pace * left)} left"
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for name, (started, step, steps) in progress.running.items():
         table.add_row(

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
+from uncertain import checks
 from uncertain.benchmark.assess import assess, choices
-from uncertain.benchmark.cells import run_cell, tune, tuning_file
-from uncertain.benchmark.models import MEMBERS, Model, resolve_model
-from uncertain.benchmark.plan import Plan, make_plan
-from uncertain.benchmark.pool import Job, clock, execute
+from uncertain.benchmark.jobs import list_jobs
+from uncertain.benchmark.plan import Plan, held, make_plan
+from uncertain.benchmark.pool import Job, clock, execute, expected_seconds
 from uncertain.benchmark.tasks import Budget, Task, class_count, load_splits
 from uncertain.benchmark.training import Training, probe_step_seconds
 from uncertain.evaluation import Results
@@ -57,51 +57,34 @@ def run(
         OSError: The folder can't be written, found out before any training; or the disk is full.
     """
     console = console or Console()
-    plan = make_plan(suite, models=models, seeds=seeds, budget=budget, out=out)
-    workers = workers or os.cpu_count() or 1
-    _announce(plan, workers, console)
+    checks.check_range("workers", workers, 0)
+    plan = make_plan(suite, models=models, seeds=seeds, budget=budget, out=out, claim=not plan_only)
+    workers = workers or usable_cores()
+    jobs = list_jobs(plan, _step_seconds(plan))
+    _announce(plan, jobs, workers, console)
     if plan_only:
         return None
     started = time.monotonic()
-    try:
-        execute(_tuning_jobs(plan), title="tuning", workers=workers, console=console)
-        _announce_choices(plan, console)
-        execute(_cell_jobs(plan), title="training", workers=workers, console=console)
-    except KeyboardInterrupt:
-        console.print(f"stopped; run the same command again to resume {plan.out}.", markup=False)
-        raise
-    console.print("judging the predictions ...")
-    results = assess(plan, command=command)
+    with held(plan.out):
+        try:
+            execute(jobs, title="benchmark", workers=workers, console=console)
+            _announce_choices(plan, console)
+            console.print("judging the predictions ...")
+            results = assess(plan, command=command)
+        except KeyboardInterrupt:
+            _say(console, f"stopped; run the same command again to resume {plan.out}.")
+            raise
     console.print(f"done in {clock(time.monotonic() - started)}.")
     return results
 
 
-def _tuning_jobs(plan: Plan) -> list[Job]:
-    """Return a tuning for each task and model whose choice is not on disk; twins tune once."""
-    wanted: dict[tuple[str, str], Task] = {}
-    for cell in plan.pending:
-        name = resolve_model(cell.model).tunes_as or cell.model
-        if len(resolve_model(name).candidates) > 1:
-            wanted[cell.task.name, name] = cell.task
-    return [
-        Job(f"{task.name} {name}", tune, (plan.out, task, name, plan.budget))
-        for (_, name), task in wanted.items()
-        if not tuning_file(plan.out, task, name).is_file()
-    ]
+def usable_cores() -> int:
+    """Return how many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _cell_jobs(plan: Plan) -> list[Job]:
-    return [
-        Job(
-            f"{cell.task.name} {cell.model} seed {cell.seed}",
-            run_cell,
-            (plan.out, plan.folder(cell), cell, plan.budget),
-        )
-        for cell in plan.pending
-    ]
-
-
-def _announce(plan: Plan, workers: int, console: Console) -> None:
+def _announce(plan: Plan, jobs: Sequence[Job], workers: int, console: Console) -> None:
     """Print what will run, and about how long it takes."""
     table = Table(title=f"suite {plan.suite}, budget {plan.budget}, {workers} workers")
     for column in ("task", "models", "cells", "done"):
@@ -112,38 +95,28 @@ def _announce(plan: Plan, workers: int, console: Console) -> None:
         done = sum(map(plan.is_done, cells))
         table.add_row(task.name, names, str(len(cells)), str(done))
     console.print(table)
-    if plan.pending:
-        seconds = _estimate(plan, min(workers, len(plan.pending)))
-        console.print(f"about {clock(seconds)} of training, by timing a few steps of each task.")
+    if jobs:
+        seconds = expected_seconds(jobs, workers)
+        _say(console, f"about {clock(seconds)} of training, by timing a few steps of each task.")
 
 
 def _announce_choices(plan: Plan, console: Console) -> None:
     """Print what validation chose, and from how many candidates."""
     for line in choices(plan):
-        console.print(line, markup=False, highlight=False)
+        _say(console, line)
 
 
-def _estimate(plan: Plan, workers: int) -> float:
-    """Return the wall time to expect: steps times the time of one, over the workers."""
-    total = 0.0
-    for task in dict.fromkeys(cell.task for cell in plan.pending):
-        step = _step_seconds(plan, task)
-        trainings = sum(
-            _trainings(resolve_model(cell.model), cell.model)
-            for cell in plan.pending
-            if cell.task == task
-        )
-        names = {cell.model for cell in plan.pending if cell.task == task}
-        trainings += sum(len(resolve_model(name).candidates) for name in names)
-        total += trainings * step * task.steps_of(plan.budget)
-    return total / workers
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _trainings(model: Model, name: str) -> int:
-    return MEMBERS if name in ("deep_ensemble", "gaussian_ensemble") else 1
+def _step_seconds(plan: Plan) -> dict[str, float]:
+    """Return the seconds of one optimiser step by task, for the tasks that are not done."""
+    tasks = dict.fromkeys(cell.task for cell in plan.pending)
+    return {task.name: _time_steps(plan, task) for task in tasks}
 
 
-def _step_seconds(plan: Plan, task: Task) -> float:
+def _time_steps(plan: Plan, task: Task) -> float:
     splits = load_splits(task, 0)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -5,7 +5,8 @@ A task is a value; its splits are made from its data set and a seed by :func:`lo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -140,7 +141,23 @@ SUITES: dict[str, tuple[Task, ...]] = {
 }
 
 
-def load_splits(task: Task, seed: int) -> dict[str, Split]:
+class Splits(Mapping[str, Split]):
+    """Splits by name, each made when it is asked for: few jobs need the shifted or strange rows."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Split]]) -> None:
+        self._makers = dict(makers)
+
+    def __getitem__(self, name: str) -> Split:
+        return self._makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+def load_splits(task: Task, seed: int) -> Splits:
     """Return ``train``, ``validation``, ``test``, ``ood:NAME`` and ``shift:KIND:SEVERITY``.
 
     Args:
@@ -149,23 +166,45 @@ def load_splits(task: Task, seed: int) -> dict[str, Split]:
 
     Returns:
         Splits by name. Shifted splits keep the test part's row ids, groups and labels.
+
+    Example:
+        >>> splits = load_splits(Task("iris", "classification", "iris", "mlp", 10, 20), seed=0)
+        >>> list(splits), len(splits["test"])
+        (['train', 'validation', 'test'], 30)
     """
-    data_seed = seed if task.split_by_seed else 0
-    whole = (
-        data.load(task.data, seed=data_seed) if isinstance(task.data, str) else task.data(data_seed)
-    )
+    whole = _load(task, seed if task.split_by_seed else 0)
+    made = {
+        "train": whole.train,
+        "validation": whole.validation,
+        "test": whole.test,
+        **{f"ood:{name}": split for name, split in whole.ood.items()},
+    }
+    makers: dict[str, Callable[[], Split]] = {
+        name: functools.partial(_itself, split) for name, split in made.items()
+    }
+    for name in task.ood:
+        make = data.glyphs if name == "glyphs" else functools.partial(data.noise, whole.test)
+        makers[f"ood:{name}"] = make
+    for kind, severities in task.shifts:
+        for severity in severities:
+            shift = functools.partial(_shifted, whole.test, kind, severity)
+            makers[f"shift:{kind}:{severity}"] = shift
+    return Splits(makers)
+
+
+# A worker goes from cell to cell of a task or two.
+@functools.lru_cache(maxsize=2)
+def _load(task: Task, seed: int) -> DataSet:
+    whole = data.load(task.data, seed=seed) if isinstance(task.data, str) else task.data(seed)
     if task.class_split is not None:
         whole = data.held_out_classes(whole, split=task.class_split)
     if len(whole.train.x.shape) == 2:
         whole = data.standardise(whole)
-    splits = {"train": whole.train, "validation": whole.validation, "test": whole.test}
-    splits |= {f"ood:{name}": split for name, split in whole.ood.items()}
-    for name in task.ood:
-        splits[f"ood:{name}"] = data.glyphs() if name == "glyphs" else data.noise(whole.test)
-    for kind, severities in task.shifts:
-        for severity in severities:
-            splits[f"shift:{kind}:{severity}"] = _shifted(whole.test, kind, severity)
-    return splits
+    return whole
+
+
+def _itself(split: Split) -> Split:
+    return split
 
 
 def class_count(task: Task, train: Split) -> int:

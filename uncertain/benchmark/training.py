@@ -92,14 +92,18 @@ def shared_network(training: Training) -> tuple[nn.Module, float]:
     """
     path = training.folder / "networks" / training.task / f"{_key(training)}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    cost = path.with_suffix(".json")
+    cost, checkpoints = path.with_suffix(".json"), path.with_suffix(".checkpoints")
     with _locked(path.with_suffix(".lock")):
         if path.is_file() and cost.is_file():
-            return predictive.load(path), float(json.loads(cost.read_text())["train_seconds"])
-        model = _build(training)
-        seconds = _train(model, training, path.with_suffix(".checkpoints"))
-        predictive.save(model, path)
-        atomic.write_text(cost, json.dumps({"train_seconds": seconds}))
+            model = predictive.load(path)
+            seconds = float(json.loads(cost.read_text())["train_seconds"])
+        else:
+            model = _build(training)
+            seconds = _train(model, training, checkpoints)
+            predictive.save(model, path)
+            atomic.write_text(cost, json.dumps({"train_seconds": seconds}))
+        # Only now: before, they are all that a killed run has of this training.
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return model, seconds
 
 
@@ -155,9 +159,9 @@ def _network(training: Training) -> nn.Module:
 
 
 def _train(model: nn.Module, training: Training, checkpoints: Path) -> float:
-    """Train in place, resuming what an earlier process began; return CPU seconds, of this one."""
+    """Train in place, resuming what an earlier process began; return the CPU seconds of all."""
     rate = float(training.settings.get("learning_rate", 1e-3))
-    started = time.process_time()
+    clock = _Clock()
     fit.fit(
         model,
         (training.train.x, targets(training.train)),
@@ -169,11 +173,28 @@ def _train(model: nn.Module, training: Training, checkpoints: Path) -> float:
             fit.schedule(fit.cosine(training.steps)),
             fit.checkpoints(checkpoints, seconds=training.checkpoint_seconds),
             _reporting(training),
+            clock,
         ],
     )
-    seconds = time.process_time() - started
-    shutil.rmtree(checkpoints)
-    return seconds
+    return clock.seconds
+
+
+class _Clock:
+    """A callback that counts CPU seconds, those before an interruption too."""
+
+    def __init__(self) -> None:
+        self._before = 0.0
+        self._started = time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.process_time() - self._started
+
+    def __call__(self, run: fit.Run) -> fit.Hooks:
+        return fit.Hooks(state=lambda: {"cpu_seconds": self.seconds}, load=self._load)
+
+    def _load(self, state: Mapping[str, float]) -> None:
+        self._before = state["cpu_seconds"]
 
 
 def _reporting(training: Training) -> fit.Callback:
