@@ -6,7 +6,9 @@ does not wait for torch.
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -147,12 +149,10 @@ def benchmark(
     plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and stop.")] = False,
 ) -> None:
     """Train and judge models on a suite of tasks; run again to resume."""
-    import signal
-
     # A model of the user's own is found from where the command is given, as with `python -m`.
-    sys.path.insert(0, "")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _clear_errors():
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    with _clear_errors(), _ended_like_ctrl_c():
         from uncertain.benchmark import run
         from uncertain.evaluation.console import print_results
 
@@ -226,9 +226,27 @@ class _clear_errors:  # noqa: N801 - used as a statement
         if isinstance(error, BrokenPipeError):
             return
         if not _debug and isinstance(error, ValueError | TypeError | OSError | ModuleNotFoundError):
-            # One line, whatever a library underneath had to say.
-            typer.echo(f"uncertain: {' '.join(str(error).splitlines())}", err=True)
+            typer.echo(f"uncertain: {_one_line(error)}", err=True)
             raise typer.Exit(2) from None
+
+
+def _one_line(error: BaseException) -> str:
+    """Return what an error says, and what was noted on its way, without a library's line breaks."""
+    worded = isinstance(error, OSError) and error.strerror and error.filename is None
+    text = str(error.strerror) if isinstance(error, OSError) and worded else str(error)
+    return " ".join(" ".join([text, *getattr(error, "__notes__", [])]).split())
+
+
+@contextlib.contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, by which a cluster or a container ends a run, stop it as cleanly as Ctrl-C."""
+    import signal
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _command() -> str:

@@ -35,7 +35,7 @@ def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
     for task in dict.fromkeys(cell.task for cell in plan.cells):
         cells = [cell for cell in plan.cells if cell.task == task]
         predictions += _with_inputs(task, [p for cell in cells for p in _load(plan, cell)])
-        rows += [row for cell in cells for row in _costs(plan, cell)]
+        rows += _with_means([row for cell in cells for row in _costs(plan, cell)])
     judged = evaluate(predictions, seed=seed, command=command)
     facts = {"settings": "; ".join(choices(plan)), "tasks": plan.suite, "budget": plan.budget}
     results = judged + Results(rows, facts)
@@ -100,3 +100,22 @@ def _costs(plan: Plan, cell: Cell) -> list[Row]:
         )
         for name, value in facts["cost"].items()
     ]
+
+
+def _with_means(costs: list[Row]) -> list[Row]:
+    """Add the mean over trainings where there are several: it stands for the model."""
+    named: dict[tuple[str, str], list[Row]] = {}
+    for row in costs:
+        named.setdefault((row.source, row.metric), []).append(row)
+    means = [
+        dataclasses.replace(
+            rows[0],
+            value=sum(row.value for row in rows) / len(rows),
+            training="",
+            over="trainings",
+            n=len(rows),
+        )
+        for rows in named.values()
+        if len(rows) > 1
+    ]
+    return costs + means

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from uncertain import baselines, checks
 from uncertain.benchmark.training import (
     Predictor,
@@ -162,7 +164,10 @@ def _candidates(name: str, train: Callable[..., Any]) -> tuple[Settings, ...]:
 def train_model(model: Model, training: Training) -> Trained:
     """Train, and measure the cost of a model that did not state it."""
     started = time.process_time()
-    result = model.train(training)
+    # A function that draws from torch's global generator gives the same model when it is run again.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        result = model.train(training)
     if isinstance(result, Trained):
         return result
     return trained(result, time.process_time() - started)

@@ -111,6 +111,7 @@ def make_plan(
     plan = Plan(title, budget, seeds, Path(out), cells)
     mine = _description(plan, tasks)
     _refuse_another(plan.out, mine)
+    _refuse_fewer(plan)
     if claim:
         atomic.check_writable_directory(plan.out, create=True)
         if not (plan.out / CLAIM).is_file():
@@ -163,6 +164,20 @@ def _fitting(task: Task, models: dict[str, Model], *, by_name: bool) -> list[str
         for name, model in models.items()
         if task.kind in model.kinds and (model.images or by_name or not images)
     ]
+
+
+def _refuse_fewer(plan: Plan) -> None:
+    """Refuse to leave out cells that the folder holds: its table and report would lose them."""
+    asked = {plan.folder(cell) / "cell.json" for cell in plan.cells}
+    left_out = sorted(set((plan.out / "cells").rglob("cell.json")) - asked)
+    if left_out:
+        facts = [json.loads(path.read_text()) for path in left_out]
+        models = ", ".join(sorted({str(fact["model"]) for fact in facts}))
+        raise ValueError(
+            f"{plan.out} also holds {len(left_out)} finished cells of {models} (up to seed "
+            f"{max(fact['seed'] for fact in facts)}) that this run leaves out: name those models and "
+            "seeds as well, or choose another folder with --out."
+        )
 
 
 def _description(plan: Plan, tasks: Sequence[Task]) -> dict[str, Any]:

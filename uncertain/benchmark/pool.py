@@ -132,7 +132,7 @@ def execute(jobs: Sequence[Job], *, title: str, workers: int, console: Console) 
         console: Where progress is shown: a live table on a terminal, else a line a job.
 
     Raises:
-        RuntimeError: A worker was killed (by the system, where memory ran out).
+        ChildProcessError: A worker was killed (by the system, where memory ran out).
         Exception: Whatever a job raised, with the job's name as a note.
     """
     if not jobs:
@@ -194,7 +194,7 @@ def _finish(future: Future[float], job: Job, progress: _Progress, console: Conso
     try:
         seconds = future.result()
     except BrokenProcessPool as error:
-        raise RuntimeError(
+        raise ChildProcessError(
             f"a worker process was killed near {job.name} (out of memory?): run the same command "
             "again to resume, with fewer --workers if memory is short."
         ) from error

@@ -16,6 +16,7 @@ _HEADLINES = (
     ("accuracy", ""), ("nll", ""), ("crps", ""), ("brier", ""), ("rmse", ""),
     ("ece", ECE), ("ece_debiased", ECE), ("auroc", "error:msp"), ("aurc", "error:msp"),
     ("coverage", "0.9"), ("interval_score", "0.9"), ("pit_ks", ""),
+    ("train_seconds", ""),
 )  # fmt: skip
 """What is shown of labelled rows, in order: the rest is in the files."""
 _BRIEF = ("accuracy", "nll", "crps", "rmse", "ece_debiased")
@@ -24,9 +25,14 @@ _OOD = ("auroc", "fpr95_ood_positive")
 _OOD_SCORES = ("msp", "epistemic", "sd", "width")
 _CALIBRATION = "squared_calibration_error_debiased"
 _CONTROL = "control: "
-_FEW = 6
-"""Pairs of sources that are all shown: those of four."""
+_FEW = 3
+"""Pairs of sources that are all shown: those of three."""
 _PLAIN = str.maketrans({"\N{MINUS SIGN}": "-", "–": "-", "∞": "inf"})
+
+
+def _headline(row: Row) -> tuple[str, str]:
+    """Return a row's name among the headlines: a CRPS is one whatever it is taken of."""
+    return row.metric, "" if row.metric == "crps" else row.variant
 
 
 def print_table(title: str, rows: Sequence[Any], *, console: Console | None = None) -> None:
@@ -115,7 +121,7 @@ def _headlines(results: Results) -> list[Row]:
     for row in results:
         if not row.other and _place(row) is not None:
             found.setdefault((row.split, row.metric, row.variant, row.source), []).append(row)
-    chosen = [row for rows in found.values() for row in _widest(rows)]
+    chosen = _without_weak_controls([row for rows in found.values() for row in _widest(rows)])
     splits = list(dict.fromkeys(row.split for row in results))
     sources = results.sources
 
@@ -123,6 +129,18 @@ def _headlines(results: Results) -> list[Row]:
         return splits.index(row.split), _place(row), sources.index(row.source), row.training
 
     return sorted(chosen, key=order)
+
+
+def _without_weak_controls(rows: Sequence[Row]) -> list[Row]:
+    """Keep of the scores that look at no model the one that tells a split apart best."""
+    strongest: dict[str, Row] = {}
+    for row in rows:
+        if row.source.startswith(_CONTROL) and row.metric == "auroc":
+            best = strongest.setdefault(row.split, row)
+            if abs(row.value - 0.5) > abs(best.value - 0.5):
+                strongest[row.split] = row
+    kept = {(split, row.source) for split, row in strongest.items()}
+    return [r for r in rows if not r.source.startswith(_CONTROL) or (r.split, r.source) in kept]
 
 
 def _widest(rows: Sequence[Row]) -> Sequence[Row]:
@@ -144,7 +162,7 @@ def _place(row: Row) -> tuple[int, int] | None:
             return len(_OOD_SCORES), _OOD.index(row.metric)
         known = score in _OOD_SCORES
         return (_OOD_SCORES.index(score), _OOD.index(row.metric)) if known else None
-    named = (row.metric, row.variant)
+    named = _headline(row)
     if named not in _HEADLINES or (row.split != "test" and row.metric not in _BRIEF):
         return None
     return 0, _HEADLINES.index(named)
@@ -178,6 +196,7 @@ def _print_lines(
 ) -> None:
     """Print columns that hold something; a figure is named once, numbers are never cut."""
     names = [n for n in lines[0] if n not in without and any(line[n] for line in lines)]
+    names = _fitting(names, lines, console.width)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in names:
         folded = name in ("source", "first minus second")
@@ -193,6 +212,15 @@ def _print_lines(
         last = line["figure"]
         table.add_row(*(Text(_plain(cells[name], console)) for name in names))
     console.print(table)
+
+
+def _fitting(names: list[str], lines: Sequence[Mapping[str, str]], width: int) -> list[str]:
+    """Leave out what a narrow terminal can spare, rather than folding names to a few letters."""
+    widths = {name: max(len(name), *(len(line[name]) for line in lines)) for name in names}
+    for spared in ("over", "beside"):
+        if sum(widths.values()) + 2 * len(widths) > width:
+            widths.pop(spared, None)
+    return list(widths)
 
 
 def _name(row: Row) -> str:
@@ -242,7 +270,7 @@ def _print_differences(results: Results, console: Console) -> None:
         row
         for row in results
         if row.kind == "difference"
-        and ((row.metric, row.variant) in usual or row.metric == _CALIBRATION)
+        and (_headline(row) in usual or row.metric == _CALIBRATION)
         and row.split == "test"
     ]
     kept = [row for rows in _alike(kept) for row in _widest(rows)]

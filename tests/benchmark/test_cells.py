@@ -1,0 +1,154 @@
+"""What a worker does for one candidate, one network and one cell."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uncertain.benchmark import MODELS, Task
+from uncertain.benchmark import cells as module
+from uncertain.benchmark.cells import (
+    chosen_settings,
+    prediction_file,
+    run_cell,
+    train_network,
+    try_candidate,
+    tuning_file,
+)
+from uncertain.benchmark.plan import Cell
+from uncertain.benchmark.tasks import load_splits, targets
+from uncertain.evaluation import read_predictions
+
+SMALL = "tests.benchmark.small_models"
+IRIS = Task("iris", "classification", "iris", "mlp", 10, 20, batch_size=16)
+DIGITS = Task(
+    "digits", "classification", "digits", "mlp", 3, 6, class_split=1, ood=("noise",),
+    shifts=(("rotation", (2,)),),
+)  # fmt: skip
+
+
+def silent(step: int, steps: int) -> None:
+    pass
+
+
+def tune(out: Path, task: Task, name: str, numbers: range | None = None) -> None:
+    for number in numbers or range(4):
+        try_candidate(out, task, name, number, "desk", silent)
+
+
+def cell(out: Path, task: Task, name: str, seed: int = 0) -> Path:
+    found = Cell(task, name, seed)
+    folder = out / "cells" / found.key
+    run_cell(out, folder, found, "desk", silent)
+    return folder
+
+
+def test_the_candidate_of_the_lowest_validation_nll_is_chosen(tmp_path: Path) -> None:
+    tune(tmp_path, IRIS, "softmax")
+    tuned = json.loads(tuning_file(tmp_path, IRIS, "softmax").read_text())
+    tried = [trial["settings"] for trial in tuned["trials"]]
+    assert tried == [dict(settings) for settings in MODELS["softmax"].candidates]
+    best = min(tuned["trials"], key=lambda trial: trial["nll"])
+    assert tuned["settings"] == best["settings"]
+    assert all(0 < trial["error"] < 2 for trial in tuned["trials"])
+    for name in ("softmax", "deep_ensemble"):
+        assert chosen_settings(tmp_path, IRIS, name) == best["settings"]
+
+
+def test_a_choice_waits_for_every_candidate(tmp_path: Path) -> None:
+    tune(tmp_path, IRIS, "softmax", range(3))
+    assert not tuning_file(tmp_path, IRIS, "softmax").exists()
+    tune(tmp_path, IRIS, "softmax", range(3, 4))
+    assert tuning_file(tmp_path, IRIS, "softmax").is_file()
+
+
+def test_a_tried_candidate_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune(tmp_path, IRIS, "softmax")
+    chosen = tuning_file(tmp_path, IRIS, "softmax")
+    before = chosen.read_text()
+    chosen.unlink()
+
+    def never(*args: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(module, "train_model", never)
+    tune(tmp_path, IRIS, "softmax", range(2, 3))
+    assert chosen.read_text() == before
+
+
+def test_tuning_looks_at_validation_rows_only(tmp_path: Path) -> None:
+    name = f"{SMALL}:smoothed"
+    tune(tmp_path, IRIS, name, range(2))
+    tuned = json.loads(tuning_file(tmp_path, IRIS, name).read_text())
+    splits = load_splits(IRIS, 0)
+    counts = np.bincount(targets(splits["train"]), minlength=3)
+    for trial in tuned["trials"]:
+        share = trial["settings"]["share"]
+        p = (1 - share) * counts / counts.sum() + share / 3
+        expected = -np.log(p[targets(splits["validation"])]).mean()
+        assert trial["nll"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_where_no_likelihood_is_finite_the_error_chooses(tmp_path: Path) -> None:
+    name = f"{SMALL}:surely_wrong"
+    tune(tmp_path, IRIS, name, range(2))
+    tuned = json.loads(tuning_file(tmp_path, IRIS, name).read_text())
+    assert [trial["nll"] for trial in tuned["trials"]] == [None, None]
+    errors = [trial["error"] for trial in tuned["trials"]]
+    assert tuned["settings"] == tuned["trials"][int(np.argmin(errors))]["settings"]
+    assert tuned["settings"] == {"far": 0.5}
+
+
+def test_regression_is_tuned_by_nll_then_crps(tmp_path: Path) -> None:
+    task = Task("diabetes", "regression", "diabetes", "mlp", 5, 10)
+    tune(tmp_path, task, "gaussian")
+    tuned = json.loads(tuning_file(tmp_path, task, "gaussian").read_text())
+    assert all(math.isfinite(trial["nll"]) for trial in tuned["trials"])
+    assert all(20 < trial["error"] < 200 for trial in tuned["trials"])
+
+
+def test_candidates_are_trained_with_a_seed_of_their_own(tmp_path: Path) -> None:
+    tune(tmp_path, IRIS, "softmax")
+    before = set((tmp_path / "networks").rglob("*.pt"))
+    train_network(tmp_path, IRIS, "softmax", 0, 0, "desk", silent)
+    assert len(set((tmp_path / "networks").rglob("*.pt")) - before) == 1
+
+
+def test_a_cell_takes_the_networks_that_are_there(tmp_path: Path) -> None:
+    tune(tmp_path, IRIS, "softmax")
+    for member in range(5):
+        train_network(tmp_path, IRIS, "deep_ensemble", 0, member, "desk", silent)
+    before = set((tmp_path / "networks").rglob("*.pt"))
+    folder = cell(tmp_path, IRIS, "deep_ensemble")
+    assert set((tmp_path / "networks").rglob("*.pt")) == before
+    facts = json.loads((folder / "cell.json").read_text())
+    assert facts["settings"] == dict(chosen_settings(tmp_path, IRIS, "softmax"))
+    assert facts["cost"]["forward_passes"] == 5
+    assert facts["splits"] == ["test"]
+
+
+def test_a_cell_predicts_every_split_with_what_is_known_of_its_rows(tmp_path: Path) -> None:
+    folder = cell(tmp_path, DIGITS, f"{SMALL}:class_frequencies", seed=2)
+    splits = load_splits(DIGITS, 2)
+    names = json.loads((folder / "cell.json").read_text())["splits"]
+    assert names == ["test", "ood:held_out", "ood:noise", "shift:rotation:2"]
+    for name in names:
+        found = read_predictions(prediction_file(folder, name), split=name)
+        assert found.row_ids is not None
+        assert found.row_ids.tolist() == splits[name].row_ids.tolist()
+        assert (found.target is None) == name.startswith("ood:")
+        assert (found.training, found.task, found.split) == ("2", "digits", name)
+        # A corrupted test row looks strange to a control too; only strange inputs are told apart.
+        assert bool(found.scores) == (not name.startswith("shift:"))
+        assert all(score.startswith("control:") for score in found.scores)
+
+
+def test_tables_have_no_image_controls(tmp_path: Path) -> None:
+    folder = cell(tmp_path, IRIS, f"{SMALL}:class_frequencies")
+    assert not read_predictions(prediction_file(folder, "test")).scores
