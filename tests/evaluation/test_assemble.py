@@ -128,7 +128,10 @@ def test_samples_may_lie_along_either_axis():
 
 
 def test_whole_numbers_may_be_samples():
-    assert build(samples=np.array([[1, 2], [3, 4]]), labels=REAL).distribution.family == "empirical"
+    assert (
+        build(samples=np.array([[1, 2, 2], [3, 4, 4]]), labels=REAL).distribution.family
+        == "empirical"
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,6 +154,35 @@ def test_levels_may_be_repeated_for_every_row():
     levels = np.tile([0.1, 0.9], (2, 1))
     d = build(quantiles=np.array([[0.0, 1.0], [1.0, 2.0]]), levels=levels, labels=REAL).distribution
     np.testing.assert_array_equal(d.parameters["levels"], [0.1, 0.9])
+
+
+def test_one_scale_is_every_rows():
+    for roles in ({"scale": np.array(2)}, {"variance": np.array(4.0)}):
+        d = build(mean=np.zeros(2), labels=REAL, **roles).distribution
+        np.testing.assert_array_equal(d.parameters["scale"], [2, 2])
+
+
+def test_rows_known_to_be_first_are_never_turned():
+    square = np.arange(4.0).reshape(2, 2)
+    found = build_predictions(
+        {"samples": square, "labels": REAL}, source="net", split="test", rows_first=True
+    )
+    np.testing.assert_array_equal(found.distribution.parameters["samples"], square)
+
+
+def test_logits_may_mask_a_class():
+    d = build(logits=np.array([[0.0, -np.inf, 0.0], [1.0, 1.0, 3.0]]), labels=Y).distribution
+    np.testing.assert_allclose(families.class_probabilities(d)[0], [0.5, 0, 0.5])
+
+
+def test_classes_called_by_numbers_are_looked_up():
+    columns = {"probabilities.columns": np.array(["1", "2", "5"])}
+    for labels in (np.array([5, 1]), np.array([5.0, 1.0]), np.array(["5", "1"])):
+        found = build(probabilities=P, labels=labels, **columns)
+        np.testing.assert_array_equal(found.target, [2, 0])
+        assert found.class_names == ("1", "2", "5")
+    words = {"probabilities.columns": np.array(["cat", "dog", "eel"])}
+    np.testing.assert_array_equal(build(probabilities=P, labels=Y, **words).target, Y)
 
 
 # Refused
@@ -190,6 +222,20 @@ REFUSED = [
     ({"mean": REAL, "variance": REAL * 0, "labels": REAL}, "`variance`"),
     ({"mean": REAL, "scale": np.ones(3), "labels": REAL}, "scale"),
     ({"mean": P, "scale": REAL, "labels": REAL}, "`mean`.*one a row"),
+    ({"mean": REAL, "scale": np.array(0.0), "labels": REAL}, "`scale`"),
+    ({"probabilities": np.array(0.5), "labels": Y}, "one entry a row, got a single number"),
+    ({"samples": P[:, :2], "labels": REAL}, "as many rows as draws.*leave out one of the draws"),
+    ({"probabilities": np.stack([P, P]), "labels": Y}, "as many rows as members.*Parquet"),
+    ({"logits": P, "labels": Y}, "look like probabilities.*--probabilities NAME"),
+    ({"logits": np.array([[0.0, np.inf, 1.0]] * 2), "labels": Y}, "finite largest entry"),
+    ({"logits": np.array([[0.0, np.nan, 1.0]] * 2), "labels": Y}, "2 NaN"),
+    ({"logits": np.array([0.0, -np.inf]), "labels": np.array([0, 1])}, "1 infinite"),
+    ({"probabilities": P, "labels": np.array([0, np.nan])}, "got NaN at row 1 .1 of 2 rows"),
+    ({"probabilities": P, "labels": np.array(["cow", "a"])}, r"strings \('cow', "),
+    (
+        {"probabilities": P, "labels": Y, "probabilities.columns": np.array(["1", "2", "3"])},
+        "among the class names 1, 2, 3, got '0'",
+    ),
     ({"samples": REAL, "labels": REAL}, r"`samples` should have shape \(N, S\), got \(2,\)"),
     ({"quantiles": REAL, "labels": REAL}, r"`quantiles` should have shape \(N, Q\)"),
     (

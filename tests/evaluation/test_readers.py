@@ -186,6 +186,77 @@ def test_unreadable_files_say_what_is_wrong(tmp_path: Path) -> None:
         read_arrays(tmp_path / "r.parquet")
 
 
+@pytest.mark.parametrize("family", ["p", "logit", "log_prob"])
+def test_numbered_columns_are_ordered_by_number(tmp_path: Path, family: str) -> None:
+    p = np.random.default_rng(0).dirichlet(np.ones(12), 5)
+    values = p if family == "p" else np.log(p)
+    labels = np.array([0, 2, 10, 11, 1])
+    for first in (0, 1):
+        table = {f"{family}_{c + first}": values[:, c] for c in range(12)}
+        for name, order in (("a", sorted(table)), ("b", list(table)[::-1])):
+            columns = {key: table[key] for key in order} | {"label": labels + first}
+            pyarrow.csv.write_csv(pa.table(columns), tmp_path / f"{name}.csv")
+            found = read_predictions(tmp_path / f"{name}.csv")
+            np.testing.assert_allclose(families.class_probabilities(found.distribution), p)
+            np.testing.assert_array_equal(found.target, labels)
+            assert (found.class_names is None) == (first == 0)
+
+
+def test_samples_are_ordered_by_number_and_rows_are_rows(tmp_path: Path) -> None:
+    columns = {f"sample_{s}": [s, 20.0 + s] for s in (10, 2)} | {"y": [0.5, 1.5]}
+    pyarrow.csv.write_csv(pa.table(columns), tmp_path / "s.csv")
+    found = read_predictions(tmp_path / "s.csv").distribution.parameters["samples"]
+    np.testing.assert_array_equal(found, [[2, 10], [22, 30]])
+
+
+def test_members_as_nested_lists_keep_their_rows(tmp_path: Path) -> None:
+    members = np.random.default_rng(0).dirichlet(np.ones(3), (4, 4))
+    table = pa.table({"probs": members.tolist(), "label": LABELS})
+    pyarrow.parquet.write_table(table, tmp_path / "m.parquet")
+    found = read_predictions(tmp_path / "m.parquet").distribution
+    np.testing.assert_allclose(families.class_probabilities(found), members.mean(1))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("p_0,p_1,label\n0.5,0.5,0\nhigh,0.5,1\n", "column `p_0` is not numeric, it holds 'high'"),
+        ("p_0,p_1,p_2,label\n0.5,0.5,x,0\n", "column `p_2` is not numeric"),
+        ("p,label\n0.5,0\nhigh,1\n", "`p` .probabilities. should be numbers"),
+        ("p_0;p_1;label\n0,5;0,5;0\n", "separator should be a comma"),
+        ("p_1,p_01,label\n0.5,0.5,0\n", "`p_1` and `p_01` have the same number"),
+    ],
+)
+def test_tables_that_are_no_tables_of_numbers(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_predictions(tmp_path / "t.csv")
+
+
+def test_text_beside_the_columns_of_a_family_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("p_0,p_1,p_note,label\n0.5,0.5,fine,0\n")
+    assert read_predictions(tmp_path / "t.csv").distribution.parameters["probs"].shape == (1, 2)
+
+
+def test_messages_name_the_option_with_the_array(tmp_path: Path) -> None:
+    for arrays, message in (
+        ({"probs": PROBABILITIES * 0.9}, "with --renormalise"),
+        ({"probs": PROBABILITIES * 30 - 9}, r"pass --logits probs\."),
+        ({"probs": PROBABILITIES[:, 0] * 3}, r"pass --logits probs\."),
+        ({"logits": PROBABILITIES}, r"with --probabilities logits\."),
+    ):
+        labels = LABELS if next(iter(arrays.values())).ndim == 2 else LABELS % 2
+        file = save(tmp_path / "n.npz", **arrays, labels=labels)
+        with pytest.raises(ValueError, match=message):
+            read_predictions(file)
+
+
+def test_a_folder_is_called_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "x.npz").mkdir()
+    with pytest.raises(ValueError, match="is a folder"):
+        read_arrays(tmp_path / "x.npz")
+
+
 @given(data=st.data())
 def test_damaged_files_never_end_in_a_traceback_of_a_library(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -12,11 +12,22 @@ from uncertain import checks
 from uncertain.evaluation.predictions import Predictions
 from uncertain.families import ArrayDistribution
 
+# Where the classes' names may be, the first found counts.
+_NAMING = ("class_names", "probabilities.columns", "logits.columns", "log_probabilities.columns")
+
 
 def build_predictions(
-    roles: Mapping[str, np.ndarray], *, source: str, split: str, renormalise: bool = False
+    roles: Mapping[str, np.ndarray],
+    *,
+    source: str,
+    split: str,
+    renormalise: bool = False,
+    rows_first: bool = False,
 ) -> Predictions:
     """Return the predictions that the roles spell out, validated.
+
+    ``rows_first`` says that the first axis is known to be the rows, as in a table; otherwise draws or
+    members may come first, and the number of labels decides.
 
     Raises:
         ValueError: Shapes, ranges, sums or labels are not what the roles ask for.
@@ -25,10 +36,13 @@ def build_predictions(
     if labels is not None:
         labels = _one_per_row("labels", labels)
     class_names = _class_names(roles)
-    distribution = _distribution(roles, labels, renormalise=renormalise)
+    # Without labels to count, the first axis is taken to be the rows.
+    counted = None if rows_first else labels
+    distribution = _distribution(roles, counted, renormalise=renormalise)
     categorical = distribution.family in ("categorical", "bernoulli")
     if categorical and labels is not None:
-        labels, class_names = _encode(labels, class_names, _classes(distribution))
+        by_name = _numbers_are_names(roles)
+        labels, class_names = _encode(labels, class_names, _classes(distribution), by_name=by_name)
     elif labels is not None:
         if labels.dtype.kind not in "fiub":
             raise ValueError(f"`labels` should be numbers to regress on, got dtype {labels.dtype}.")
@@ -52,7 +66,7 @@ def _distribution(
         return _from_probabilities(_floats(roles, "probabilities"), labels, renormalise)
     if "logits" in roles or "log_probabilities" in roles:
         role = "logits" if "logits" in roles else "log_probabilities"
-        return _from_logits(_floats(roles, role, finite=role == "logits"), role, labels)
+        return _from_logits(_floats(roles, role, finite=False), role, labels)
     if "samples" in roles:
         return _from_samples(_floats(roles, "samples"), labels)
     if "quantiles" in roles:
@@ -65,12 +79,18 @@ def _from_probabilities(
 ) -> ArrayDistribution:
     if p.ndim == 1 or (p.ndim == 2 and p.shape[1] == 1):
         p = p.reshape(len(p))
-        checks.check_range("probabilities", p, 0, 1, hint="of class 1, as p has one column")
+        checks.check_range(
+            "probabilities",
+            p,
+            0,
+            1,
+            hint="one column is the probability of class 1; if these are logits, pass --logits NAME",
+        )
         return ArrayDistribution("bernoulli", {"probs": p})
     p = _rows_first("probabilities", p, labels)
     # Renormalising is for float noise and rounded files, never a way to let logits through.
     if renormalise:
-        checks.check_range("probabilities", p, 0, hint="if these are logits, pass --logits")
+        checks.check_range("probabilities", p, 0, hint="if these are logits, pass --logits NAME")
         total = p.sum(axis=-1, keepdims=True, dtype=np.float64)
         checks.check_range("sums of probabilities", total, 0, open_low=True)
         p = p / total
@@ -83,8 +103,14 @@ def _from_probabilities(
 def _from_logits(z: np.ndarray, role: str, labels: np.ndarray | None) -> ArrayDistribution:
     z = z.astype(np.float64)
     if z.ndim == 1 or (z.ndim == 2 and z.shape[1] == 1):
+        checks.check_finite(role, z)
         return ArrayDistribution("bernoulli", {"logits": z.reshape(len(z))})
     z = _rows_first(role, z, labels)
+    if role == "logits" and _look_like_probabilities(z):
+        raise ValueError(
+            "`logits` look like probabilities, as every row lies in [0, 1] and sums to 1: pass them "
+            "with --probabilities NAME."
+        )
     top = z.max(axis=-1, keepdims=True)
     if not np.isfinite(top).all():
         raise ValueError(
@@ -104,13 +130,21 @@ def _from_logits(z: np.ndarray, role: str, labels: np.ndarray | None) -> ArrayDi
     return ArrayDistribution("categorical", {"logits": normalised}, weights)
 
 
+def _look_like_probabilities(z: np.ndarray) -> bool:
+    if z.min() < 0 or z.max() > 1:
+        return False
+    return bool(np.all(np.abs(z.sum(axis=-1) - 1) <= checks.PROBABILITY_TOLERANCE))
+
+
 def _from_samples(samples: np.ndarray, labels: np.ndarray | None) -> ArrayDistribution:
     if samples.ndim != 2:
         raise ValueError(
             f"`samples` should have shape (N, S), got {samples.shape}: one row a prediction."
         )
-    if labels is not None and len(samples) != len(labels) and samples.shape[1] == len(labels):
-        samples = samples.T
+    if labels is not None and samples.shape[1] == len(labels):
+        _refuse_square("samples", "draws", samples)
+        if len(samples) != len(labels):
+            samples = samples.T
     return ArrayDistribution("empirical", {"samples": samples.astype(np.float64)})
 
 
@@ -149,9 +183,9 @@ def _from_moments(roles: Mapping[str, np.ndarray]) -> ArrayDistribution:
             "both a scale and a variance are there: name one with --scale or --variance."
         )
     if "scale" in roles:
-        scale = _one_per_row("scale", _floats(roles, "scale")).astype(np.float64)
+        scale = _spread(roles, "scale", len(loc)).astype(np.float64)
     elif "variance" in roles:
-        variance = _one_per_row("variance", _floats(roles, "variance"))
+        variance = _spread(roles, "variance", len(loc))
         checks.check_range("variance", variance, 0, open_low=True)
         scale = np.sqrt(variance.astype(np.float64))
     else:
@@ -163,12 +197,32 @@ def _from_moments(roles: Mapping[str, np.ndarray]) -> ArrayDistribution:
     return ArrayDistribution("normal", {"loc": loc.astype(np.float64), "scale": scale})
 
 
+def _spread(roles: Mapping[str, np.ndarray], role: str, rows: int) -> np.ndarray:
+    """Return one spread a row; a single number is every row's."""
+    value = np.asarray(roles[role])
+    if value.ndim == 0:
+        value = np.full(rows, value)
+    return _one_per_row(role, _floats({role: value}, role))
+
+
+def _refuse_square(name: str, what: str, array: np.ndarray) -> None:
+    """Raise where rows and draws are as many as each other, so that their order can't be told."""
+    rows, others = array.shape[:2]
+    if rows == others > 1:
+        raise ValueError(
+            f"`{name}` has as many rows as {what} (shape {array.shape}), so which come first can't be "
+            f"told: leave out one of the {what}, or save them as a list column of a Parquet file, "
+            "where rows are rows."
+        )
+
+
 def _rows_first(name: str, p: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     """Return (N, C), or (N, S, C) for members, from (S, N, C) too where the labels decide."""
     if p.ndim not in (2, 3):
         raise ValueError(f"`{name}` should have shape (N, C) or (N, S, C), got {p.shape}.")
-    if p.ndim == 3 and labels is not None and len(p) != len(labels) == p.shape[1]:
-        return np.swapaxes(p, 0, 1)
+    if p.ndim == 3 and labels is not None and len(labels) == p.shape[1]:
+        _refuse_square(name, "members", p)
+        return np.swapaxes(p, 0, 1) if len(p) != len(labels) else p
     return p
 
 
@@ -181,6 +235,10 @@ def _floats(roles: Mapping[str, np.ndarray], role: str, *, finite: bool = True) 
     array = np.asarray(roles[role])
     if array.dtype.kind not in "fiub":
         raise ValueError(f"`{role}` should be numbers, got dtype {array.dtype}.")
+    if array.ndim == 0:
+        raise ValueError(
+            f"`{role}` should have one entry a row, got a single number: save an array."
+        )
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
     elif array.dtype == np.float16:
@@ -215,7 +273,7 @@ def _classes(distribution: ArrayDistribution) -> int:
 
 
 def _class_names(roles: Mapping[str, Any]) -> tuple[str, ...] | None:
-    for role in ("class_names", "probabilities.columns", "logits.columns"):
+    for role in _NAMING:
         if role in roles:
             names = tuple(str(name) for name in np.asarray(roles[role]).ravel())
             # `prob_0, prob_1, ...` are positions, not names.
@@ -223,20 +281,39 @@ def _class_names(roles: Mapping[str, Any]) -> tuple[str, ...] | None:
     return None
 
 
+def _numbers_are_names(roles: Mapping[str, Any]) -> bool:
+    """Whether the classes are called by numbers that aren't their positions: `p_1, p_2, p_3`."""
+    names = _class_names(roles)
+    if names is None or "class_names" in roles:
+        return False
+    return all(re.fullmatch(r"-?[0-9]+", name) for name in names)
+
+
 def _encode(
-    labels: np.ndarray, class_names: tuple[str, ...] | None, classes: int
+    labels: np.ndarray, class_names: tuple[str, ...] | None, classes: int, *, by_name: bool
 ) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """Return class indices: whole numbers as they are, strings by the class names."""
+    """Return class indices: whole numbers as they are, strings by the class names.
+
+    ``by_name``: whole numbers are looked up among the class names too.
+    """
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        missing = np.isnan(labels)
+        raise ValueError(
+            f"`labels` should be class indices, got NaN at row {int(np.argmax(missing))} "
+            f"({int(missing.sum())} of {len(labels)} rows): drop rows without a label."
+        )
+    if by_name and labels.dtype.kind in "fiu" and np.all(labels == np.floor(labels)):
+        labels = np.array([f"{label:.0f}" for label in labels.tolist()])
     if labels.dtype.kind not in "USO":
         checks.check_labels("labels", labels, classes)
         return labels.astype(np.int64), class_names
+    labels = labels.astype(str) if labels.dtype.kind == "S" else labels
     if class_names is None:
         raise ValueError(
-            f"`labels` are strings ({labels[0]!r}, ...) and there are no class names to look them up "
+            f"`labels` are strings ({str(labels[0])!r}, ...) and there are no class names to look them up "
             "in: add an array `class_names` in the order of the probabilities' columns."
         )
     index = {name: i for i, name in enumerate(class_names)}
-    labels = labels.astype(str) if labels.dtype.kind == "S" else labels
     unknown = sorted({str(label) for label in labels} - index.keys())
     if unknown:
         raise ValueError(

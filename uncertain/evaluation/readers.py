@@ -31,6 +31,13 @@ _WIDE = re.compile(
     re.IGNORECASE,
 )
 
+_WHOLE = re.compile(r"^-?[0-9]{1,9}$")
+# What the checks leave to the caller, and the option that does it.
+_REMEDIES = {
+    "renormalise them yourself, or ask for it.": "divide each row by its sum with --renormalise.",
+    "if these are logits, pass them as logits.": "if these are logits, pass --logits NAME.",
+}
+
 
 def read_predictions(
     path: str | Path,
@@ -80,6 +87,7 @@ def read_predictions(
     if labels_from is not None:
         arrays = {**arrays, "labels": _only_array(Path(labels_from))}
         columns = {**(columns or {}), "labels": "labels"}
+    roles: dict[str, np.ndarray] = {}
     try:
         if metadata.get("format") is not None:
             return _from_own_format(path, arrays, columns or {}, source=source, split=split)
@@ -88,10 +96,14 @@ def read_predictions(
             # What strange rows are called is no class that the model knows.
             roles.pop("labels", None)
         return build_predictions(
-            roles, source=source or path.stem, split=split, renormalise=renormalise
+            roles,
+            source=source or path.stem,
+            split=split,
+            renormalise=renormalise,
+            rows_first=path.suffix.lower() in (".csv", ".parquet"),
         )
     except (ValueError, TypeError) as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {_with_options(str(error), arrays, roles)}") from error
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -105,6 +117,8 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
         ValueError: An unknown format, or a file that can't be read.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name the file of predictions inside it.")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}: check the path and the current folder.")
     suffix = path.suffix.lower()
@@ -138,6 +152,12 @@ def _read_table(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if path.suffix.lower() == ".csv":
         import pyarrow.csv as csv
 
+        with path.open("rb") as stream:
+            header = stream.readline()
+        if b";" in header and b"," not in header:
+            raise ValueError(
+                "its columns are separated by semicolons: the separator should be a comma"
+            )
         table = csv.read_csv(path)
     else:
         import pyarrow.parquet as parquet
@@ -166,27 +186,83 @@ def _column(column: Any, name: str) -> np.ndarray:
         lengths = {len(row) for row in flat[:1]} | {width}
         if rest or len(lengths) != 1:
             raise ValueError(f"column `{name}` holds lists of different lengths")
-        return np.asarray(_column(pa.chunked_array([values]), name)).reshape(len(column), width)
+        inner = _column(pa.chunked_array([values]), name)
+        return inner.reshape(len(column), width, *inner.shape[1:])
     array: np.ndarray = column.to_numpy()
     return array if array.dtype != object else np.asarray(column.to_pylist(), dtype=str)
 
 
 def _join_wide(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Stack the columns of one family, in file order (quantiles: by level)."""
+    """Stack the columns of one family: numbered ones by number, others in file order."""
     families: dict[str, list[tuple[str, str]]] = {}
     for name, array in columns.items():
         match = _WIDE.match(name)
-        if match and array.ndim == 1 and array.dtype.kind in "fiu":
+        if match and array.ndim == 1 and array.dtype.kind in "fiuU":
             families.setdefault(match[1].lower(), []).append((match[2], name))
     joined = dict(columns)
-    for family, members in families.items():
+    for family, found in families.items():
+        members = _numbers_of(found, columns)
         if len(members) < 2 or family in columns:
             continue
+        if not family.startswith("q"):
+            members = _by_number(members)
         for _, name in members:
             del joined[name]
         joined[family] = np.stack([columns[name] for _, name in members], axis=1)
         joined[f"{family}.columns"] = np.array([suffix for suffix, _ in members])
     return joined
+
+
+def _numbers_of(
+    members: list[tuple[str, str]], columns: Mapping[str, np.ndarray]
+) -> list[tuple[str, str]]:
+    """Return the numeric columns; one that is numeric but for some cells is an error."""
+    numeric = [(suffix, name) for suffix, name in members if columns[name].dtype.kind != "U"]
+    numbered = any(_WHOLE.match(suffix) for suffix, _ in numeric)
+    for suffix, name in members:
+        if columns[name].dtype.kind != "U" or not numeric:
+            continue
+        text = [str(cell) for cell in columns[name] if not _is_number(str(cell))]
+        if text and (len(text) < len(columns[name]) or (numbered and _WHOLE.match(suffix))):
+            raise ValueError(
+                f"column `{name}` is not numeric, it holds {text[0]!r}: write numbers in every row"
+            )
+    return numeric
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _by_number(members: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Sort columns whose suffixes are all whole numbers; leave others in file order."""
+    if not all(_WHOLE.match(suffix) for suffix, _ in members):
+        return members
+    numbered: dict[int, str] = {}
+    for suffix, name in members:
+        if int(suffix) in numbered:
+            raise ValueError(
+                f"columns `{numbered[int(suffix)]}` and `{name}` have the same number: keep one"
+            )
+        numbered[int(suffix)] = name
+    return [(str(number), numbered[number]) for number in sorted(numbered)]
+
+
+def _with_options(
+    message: str, arrays: Mapping[str, np.ndarray], roles: Mapping[str, np.ndarray]
+) -> str:
+    """Return the message with the options of the command line that remedy it."""
+    for check, option in _REMEDIES.items():
+        message = message.replace(check, option)
+    for role in ("probabilities", "logits"):
+        for name, array in arrays.items():
+            if array is roles.get(role):
+                message = message.replace(" NAME", f" {name}")
+    return message
 
 
 def _only_array(path: Path) -> np.ndarray:

@@ -90,6 +90,7 @@ def assign_roles(
         taken.add(found[0])
     _decide_undecided(arrays, visible, roles, named=set(columns))
     _require_complete(visible, roles, labelled=labelled)
+    _require_numbers(arrays, roles)
     result = {role: arrays[name] for role, name in roles.items()}
     for role, name in roles.items():
         if f"{name}.columns" in arrays:
@@ -162,6 +163,18 @@ def _require_complete(visible: list[str], roles: Mapping[str, str], *, labelled:
         )
     if labelled and "labels" not in roles:
         raise ValueError(f"no labels found: {_have(visible)} Name them with --labels.")
+
+
+def _require_numbers(arrays: Arrays, roles: Mapping[str, str]) -> None:
+    for role in (*_PREDICTION_ROLES, "scale", "variance", "levels"):
+        if role not in roles:
+            continue
+        array = np.asarray(arrays[roles[role]])
+        if array.dtype.kind in "US":
+            raise ValueError(
+                f"`{roles[role]}` ({role}) should be numbers, got dtype {array.dtype}: write numbers "
+                f"in every row, or name another array with {OPTIONS[role]}."
+            )
 
 
 def _have(names: list[str]) -> str:
