@@ -33,18 +33,51 @@ def test_means_of_row_scores_have_all_three_intervals(make, grouped):
         assert set(rows) == {"items", "trainings", "both"}
         for over, row in rows.items():
             estimate = getattr(expected, over)
-            assert (row.value, row.low, row.high) == pytest.approx(estimate[:3], rel=1e-12)
+            assert row.value == pytest.approx(estimate.value, rel=1e-12)
+            if row.metric == "nll" or 0 <= estimate.low <= estimate.high <= 1:
+                assert (row.low, row.high) == pytest.approx(estimate[1:3], rel=1e-12)
             assert row.training == ""
 
 
-def test_other_figures_have_the_interval_over_trainings():
+def test_other_figures_have_intervals_over_trainings_and_over_both():
     cases = trainings()
     single = [row for case in cases for row in judge_one(case, replicates=100)]
+    of_rows = [row for row in single if row.metric == "ece_debiased" and "width" in row.variant]
     found = across_trainings(single, cases)
-    (row,) = [r for r in found if r.metric == "ece" and r.variant.endswith("width,15,l1,top_label")]
-    values = [r.value for r in single if r.metric == "ece" and r.variant == row.variant]
-    expected = intervals.over_trainings(values, n=80)
-    assert (row.over, row.value, row.low, row.high) == ("trainings", *expected[:3])
+    spread, both = (
+        next(r for r in found if (r.metric, r.variant, r.over) == (*name, over))
+        for name in [("ece_debiased", of_rows[0].variant)]
+        for over in ("trainings", "both")
+    )
+    expected = intervals.over_trainings([row.value for row in of_rows], n=80)
+    assert (spread.value, spread.low, spread.high) == (
+        expected.value,
+        max(expected.low, 0),
+        min(expected.high, 1),
+    )
+    above = np.sqrt(np.mean([(row.high - row.value) ** 2 for row in of_rows]))
+    assert both.value == spread.value
+    assert both.high == pytest.approx(both.value + np.hypot(expected.high - expected.value, above))
+    assert 0 <= both.low <= spread.low
+
+
+def test_the_plug_in_error_has_no_interval_over_trainings_either():
+    cases = trainings()
+    single = [row for case in cases for row in judge_one(case, replicates=100)]
+    found = [row for row in across_trainings(single, cases) if row.metric == "ece"]
+    assert found
+    assert not any(row.has_interval for row in found)
+    assert all(row.over == "trainings" for row in found)
+
+
+def test_no_interval_leaves_the_range_of_its_metric():
+    cases = trainings()
+    single = [row for case in cases for row in judge_one(case, replicates=100)]
+    for row in across_trainings(single, cases):
+        if row.metric != "nll" and row.has_interval:
+            assert row.low >= 0
+        if row.metric in ("accuracy", "ece_debiased") and row.has_interval:
+            assert row.high <= 1
 
 
 def test_trainings_judged_on_different_rows_have_a_spread_only():

@@ -223,7 +223,7 @@ def test_of_several_trainings_only_the_widest_mean_is_shown():
     both = results.select(metric="accuracy", over="both").rows[0]
     assert interval(both) in line_of(text, "accuracy")
     assert line_of(text, "accuracy").split()[-1] == "both"
-    assert line_of(text, "auroc error:msp").split()[-1] == "trainings"
+    assert line_of(text, "auroc error:msp").split()[-1] == "both"
     assert "null" in line_of(text, "ece ")
 
 

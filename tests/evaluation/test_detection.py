@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from tests.evaluation.cases import classifier, figures, regressor
 from uncertain.evaluation.detection import TRIVIAL, both_groups, both_weights, detection_rows
+from uncertain.evaluation.judge import evaluate
+from uncertain.evaluation.ranking import ranking_estimates
 
 OPTIONS = {"level": 0.95, "replicates": 100, "seed": 0}
 
@@ -200,3 +202,18 @@ def test_a_control_stands_once_for_all_models_whatever_their_order():
 def test_controls_are_no_scores_of_the_model():
     variants = {r.variant for r in detection_rows(controlled(0.7), **OPTIONS) if r.source == "a"}
     assert variants == {"error:msp", "error:entropy", "ood:x:msp", "ood:x:entropy"}
+
+
+def test_strange_rows_of_another_kind_of_model_are_refused():
+    test = classifier(30)
+    other = dataclasses.replace(regressor(30), split="ood:x", target=None)
+    with pytest.raises(ValueError, match=r"should hold predictions of 3 classes.*got numbers"):
+        evaluate([test, dataclasses.replace(other, source=test.source)], replicates=100)
+
+
+def test_one_group_has_figures_without_intervals():
+    scores = np.arange(20.0)
+    found = ranking_estimates(scores, scores > 12, groups=np.zeros(20), replicates=100)
+    assert all(np.isnan(e.low) and np.isnan(e.high) for e in found.values())
+    assert all(e.reason == "one group has no spread" for e in found.values())
+    assert found["auroc"].value == 1.0

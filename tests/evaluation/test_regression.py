@@ -91,7 +91,7 @@ def test_a_constant_scale_and_a_point_are_ordinary() -> None:
     assert ((hist.low <= hist.share) & (hist.share <= hist.high)).all()
     exact = ArrayDistribution("empirical", {"samples": y[:, None]})
     found = figures(exact, y)
-    assert found["crps", ""].value == found["rmse", ""].value == found["mae", ""].value == 0
+    assert found["crps", "ecdf"].value == found["rmse", ""].value == found["mae", ""].value == 0
     assert found["coverage", "0.5"].value == 1
 
 

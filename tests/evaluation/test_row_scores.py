@@ -76,8 +76,8 @@ SHORT = {"levels": np.array([0.6, 0.9]), "values": np.array([[0.0, 1.0], [1.0, 2
 @pytest.mark.parametrize(
     ("distribution", "target", "metrics"),
     [
-        (ArrayDistribution("empirical", {"samples": np.eye(2)}), np.zeros(2), {"crps", "mae"}),
-        (ArrayDistribution("quantiles", SHORT), np.zeros(2), {"crps"}),
+        (ArrayDistribution("empirical", {"samples": np.eye(2)}), np.zeros(2), {"crps|ecdf", "mae"}),
+        (ArrayDistribution("quantiles", SHORT), np.zeros(2), {"crps|pinball,2"}),
         (
             ArrayDistribution(
                 "multivariate_normal",

@@ -14,7 +14,7 @@ import numpy as np
 from uncertain.evaluation.alignment import canonical_order, in_one_order, same_rows
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Row, natural_key
-from uncertain.evaluation.row_scores import row_scores
+from uncertain.evaluation.row_scores import row_scores, split_variant
 from uncertain.intervals import Estimate, crossed, over_trainings, undefined
 
 _SHARES = frozenset(
@@ -25,6 +25,7 @@ _SHARES = frozenset(
     }
 )  # fmt: skip
 """Metrics in [0, 1]."""
+_WITHOUT_INTERVAL = frozenset({"ece", "ece_null"})
 _NOT_NEGATIVE = frozenset({"brier", "crps", "rmse", "mae", "interval_score", "sharpness"})
 
 
@@ -65,12 +66,15 @@ def across_trainings(
             runs.setdefault((case.task, case.source, case.split), []).append(case)
     found: list[Row] = []
     covered: set[tuple[str, str, str, str]] = set()
+    apart: set[tuple[str, str]] = set()
     for key, trained in runs.items():
-        if len(trained) > 1 and same_rows(trained):
+        if len(trained) > 1 and not same_rows(trained):
+            apart.add(key[:2])
+        elif len(trained) > 1:
             for row in _crossed_rows(trained, level):
                 found.append(row)
                 covered.add((*key, row.metric))
-    return found + _spreads(rows, covered, level)
+    return found + _spreads(rows, covered, apart, level)
 
 
 def _crossed_rows(trained: Sequence[Predictions], level: float) -> list[Row]:
@@ -93,14 +97,20 @@ def _crossed_rows(trained: Sequence[Predictions], level: float) -> list[Row]:
             groups=None if first.groups is None else first.groups[order],
             level=level,
         )
-        rows += [_row(first, metric, "", first.split, estimate) for estimate in estimates]
+        rows += [_row(first, *split_variant(metric), first.split, e) for e in estimates]
     return rows
 
 
 def _spreads(
-    rows: Sequence[Row], covered: set[tuple[str, str, str, str]], level: float
+    rows: Sequence[Row],
+    covered: set[tuple[str, str, str, str]],
+    apart: set[tuple[str, str]],
+    level: float,
 ) -> list[Row]:
-    """Return mean and t interval over trainings of every other figure."""
+    """Return mean and intervals over trainings, and over both, of every other figure.
+
+    Where trainings were judged on different rows their spread holds that of the rows already.
+    """
     figures: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         done = (row.task, row.source, row.split, row.metric) in covered
@@ -112,33 +122,58 @@ def _spreads(
         if len(trained) > 1:
             trained.sort(key=lambda row: natural_key(row.training))
             first = trained[0]
-            estimate = _over_figures(trained, level)
             reason = first.reason if first.reason.startswith("trivial") else ""
-            found.append(
-                Row.from_estimate(
-                    first.metric,
-                    _within_range(first.metric, estimate)._replace(
-                        reason=reason or estimate.reason
-                    ),
-                    source=first.source,
-                    variant=first.variant,
-                    split=first.split,
-                    task=first.task,
-                    positive_class=first.positive_class,
+            alone = (first.task, first.source) in apart
+            for estimate in _over_figures(trained, level)[: 1 if alone else None]:
+                estimate = _within_range(first.metric, estimate)
+                found.append(
+                    Row.from_estimate(
+                        first.metric,
+                        estimate._replace(reason=reason or estimate.reason),
+                        source=first.source,
+                        variant=first.variant,
+                        split=first.split,
+                        task=first.task,
+                        positive_class=first.positive_class,
+                    )
                 )
-            )
     return found
 
 
-def _over_figures(trained: Sequence[Row], level: float) -> Estimate:
-    """A mean over the trainings that happen to be finite would flatter the method: none is given."""
+def _over_figures(trained: Sequence[Row], level: float) -> list[Estimate]:
+    """Return the mean of a figure over trainings, and over both where rows have intervals too.
+
+    A mean over the trainings that happen to be finite would flatter the method: none is given.
+    """
     values = [row.value for row in trained]
     missing = [row for row in trained if not math.isfinite(row.value)]
-    if not missing:
-        return over_trainings(values, level=level, n=trained[0].n)
-    reason = f"{len(missing)} of {len(trained)} trainings: {missing[0].reason}"
-    value = sum(values)
-    return undefined(reason, value=value, n=trained[0].n, level=level, over="trainings")
+    if missing:
+        reason = f"{len(missing)} of {len(trained)} trainings: {missing[0].reason}"
+        n = trained[0].n
+        return [undefined(reason, value=sum(values), n=n, level=level, over="trainings")]
+    found = over_trainings(values, level=level, n=trained[0].n)
+    if trained[0].metric in _WITHOUT_INTERVAL:
+        bare = found._replace(low=math.nan, high=math.nan, reason=trained[0].reason)
+        return [bare]
+    if not all(row.has_interval for row in trained):
+        return [found]
+    return [found, _over_both(found, trained, level)]
+
+
+def _over_both(mean: Estimate, trained: Sequence[Row], level: float) -> Estimate:
+    """Widen an interval over trainings by the trainings' own intervals over rows.
+
+    The rows are shared, so their part does not shrink with the number of trainings: it is the
+    root mean square of the half-widths, on either side of the figure (they need not be equal).
+    Adding it to the spread counts the interaction of both twice, which errs on the wide side.
+    """
+    below = math.sqrt(sum((row.value - row.low) ** 2 for row in trained) / len(trained))
+    above = math.sqrt(sum((row.high - row.value) ** 2 for row in trained) / len(trained))
+    return mean._replace(
+        low=mean.value - math.hypot(mean.value - mean.low, below),
+        high=mean.value + math.hypot(mean.high - mean.value, above),
+        over="both",
+    )
 
 
 def _row(case: Predictions, metric: str, variant: str, split: str, estimate: Estimate) -> Row:

@@ -148,7 +148,7 @@ def _without_trivial_groups(case: Predictions) -> Predictions:
 def _check_distinct(cases: Sequence[Predictions]) -> None:
     seen: set[tuple[str, ...]] = set()
     for case in cases:
-        key = (case.task, case.source, case.training, case.split)
+        key = _key(case)
         if key in seen:
             raise ValueError(
                 f"`predictions` should come once, got source {case.source!r}, split {case.split!r}, "
@@ -156,13 +156,13 @@ def _check_distinct(cases: Sequence[Predictions]) -> None:
             )
         seen.add(key)
         test = (*key[:3], "test")
-        if case.ood_name is not None and not any(
-            (c.task, c.source, c.training, c.split) == test for c in cases
-        ):
+        if case.ood_name is not None and not any(_key(c) == test for c in cases):
             raise ValueError(
                 f"{case.split!r} of source {case.source!r} has no `test` split to be told apart "
                 "from: give the in-distribution predictions too."
             )
+        if case.ood_name is not None:
+            _check_same_kind(next(c for c in cases if _key(c) == test), case)
 
     for task, source, training, _ in seen:
         others = {t for a, b, t, _ in seen if (a, b) == (task, source)}
@@ -171,6 +171,23 @@ def _check_distinct(cases: Sequence[Predictions]) -> None:
                 f"`training` should be named for every training of source {source!r}, got an empty "
                 "name beside others: their mean has the empty name."
             )
+
+
+def _key(case: Predictions) -> tuple[str, str, str, str]:
+    return case.task, case.source, case.training, case.split
+
+
+def _check_same_kind(test: Predictions, strange: Predictions) -> None:
+    """Raise where the strange rows can't be what the same model predicted."""
+    kinds = [
+        f"{case.classes} classes" if case.is_classification else "numbers"
+        for case in (test, strange)
+    ]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"{strange.split!r} of source {strange.source!r} should hold predictions of {kinds[0]}, "
+            f"as its test split does, got {kinds[1]}: is it the file of another model?"
+        )
 
 
 def _check_labelled(cases: Sequence[Predictions]) -> None:

@@ -19,7 +19,7 @@ from uncertain.evaluation.comparison import compare_methods
 from uncertain.evaluation.pair_figures import figure_differences
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Row, natural_key
-from uncertain.evaluation.row_scores import HIGHER_IS_BETTER, row_scores
+from uncertain.evaluation.row_scores import HIGHER_IS_BETTER, row_scores, split_variant
 from uncertain.intervals import Estimate, holm, mean, over_trainings, undefined
 
 Letters = dict[tuple[str, ...], str]
@@ -135,11 +135,13 @@ def _crossed(tested: Mapping[str, list[Predictions]], level: float) -> tuple[lis
         for (i, j), crossed in found.differences.items():
             for estimate in crossed:
                 if np.isfinite(estimate.low) or estimate.over == "items":
-                    rows.append(_difference(first, names[i], names[j], metric, "", estimate))
+                    rows.append(
+                        _difference(first, names[i], names[j], *split_variant(metric), estimate)
+                    )
         for name, letter in zip(names, found.letters, strict=True):
             training = tested[name][0].training if len(tested[name]) == 1 else ""
             over = found.over if len(tested[name]) > 1 else "items"
-            key = (first.task, first.split, metric, "", name, training, over)
+            key = (first.task, first.split, *split_variant(metric), name, training, over)
             letters[key] = letter
     return rows, letters
 
@@ -170,7 +172,7 @@ def _matched(tested: Mapping[str, list[Predictions]], level: float) -> list[Row]
                     for x, y, (case, _) in zip(scores[a], scores[b], pairs, strict=True)
                 ]
                 estimate = over_trainings(values, level=level, n=len(pairs[0][0]), null=0.0)
-            rows.append(_difference(first, a, b, metric, "", estimate))
+            rows.append(_difference(first, a, b, *split_variant(metric), estimate))
     return rows
 
 
@@ -259,7 +261,8 @@ def _infinite(names: Sequence[str], metric: str, first: Predictions, level: floa
     reason = f"{metric} is infinite on a row, so its difference has no interval"
     estimate = undefined(reason, n=len(first), level=level)
     return [
-        _difference(first, a, b, metric, "", estimate) for a, b in itertools.combinations(names, 2)
+        _difference(first, a, b, *split_variant(metric), estimate)
+        for a, b in itertools.combinations(names, 2)
     ]
 
 

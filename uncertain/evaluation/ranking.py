@@ -411,7 +411,12 @@ def _estimates(
         tpr=tpr,
         df=spread.df + PRIOR_DF,
     )
-    return {"auroc": auroc, **intervals}
+    found = {"auroc": auroc, **intervals}
+    if n_groups == 1:
+        # One unit can't be resampled: the figures stand, without an interval.
+        reason = "one group has no spread"
+        return {k: e._replace(low=math.nan, high=math.nan, reason=reason) for k, e in found.items()}
+    return found
 
 
 def _harmonic(x: NDArray[np.float64]) -> NDArray[np.float64]:

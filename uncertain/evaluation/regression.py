@@ -68,6 +68,23 @@ Scores = NDArray[np.float64]
 Figure = tuple[str, str, str, Estimate]
 
 
+def crps_form(distribution: ArrayDistribution) -> str:
+    """Return what a CRPS is taken of: ``""`` for a whole distribution, else what stands for it.
+
+    A mean pinball score over a few quantiles and the score of an empirical distribution are other
+    quantities than the integral over a whole distribution; they are not compared with it.
+
+    Example:
+        >>> values = np.zeros((2, 3)) + [0.0, 1.0, 2.0]
+        >>> levels = np.array([0.1, 0.5, 0.9])
+        >>> crps_form(ArrayDistribution("quantiles", {"levels": levels, "values": values}))
+        'pinball,3'
+    """
+    if distribution.family == "quantiles":
+        return f"pinball,{distribution.parameters['values'].shape[-1]}"
+    return "ecdf" if distribution.family == "empirical" else ""
+
+
 def regression_estimates(
     distribution: ArrayDistribution,
     target: ArrayLike,
@@ -117,7 +134,12 @@ def regression_estimates(
 
     found: list[Figure] = [
         ("nll", "", "estimate", averaged(lambda: -families.log_prob(distribution, y))),
-        ("crps", "", "estimate", averaged(lambda: families.crps(distribution, y))),
+        (
+            "crps",
+            crps_form(distribution),
+            "estimate",
+            averaged(lambda: families.crps(distribution, y)),
+        ),
         ("rmse", "", "estimate", root(averaged(lambda: squared_errors(distribution, y)))),
         ("mae", "", "estimate", averaged(lambda: absolute_errors(distribution, y))),
     ]

@@ -27,7 +27,7 @@ def row_scores(case: Predictions) -> dict[str, NDArray[np.float64]]:
         case: Labelled predictions.
 
     Returns:
-        Metric to scores, each (N,); ``nll`` may be infinite.
+        Metric (``metric|variant`` where it has one) to scores, each (N,); ``nll`` may be infinite.
 
     Raises:
         ValueError: There are no labels.
@@ -42,6 +42,21 @@ def row_scores(case: Predictions) -> dict[str, NDArray[np.float64]]:
     if case.target is None:
         raise ValueError("`case` should have labels to be scored, got none.")
     return _of_classes(case) if case.is_classification else _of_values(case)
+
+
+def split_variant(name: str) -> tuple[str, str]:
+    """Return metric and variant of a key of :func:`row_scores`.
+
+    Example:
+        >>> split_variant("crps|ecdf"), split_variant("nll")
+        (('crps', 'ecdf'), ('nll', ''))
+    """
+    metric, _, variant = name.partition("|")
+    return metric, variant
+
+
+def _named(metric: str, variant: str) -> str:
+    return f"{metric}|{variant}" if variant else metric
 
 
 def class_arrays(case: Predictions) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
@@ -74,7 +89,9 @@ def _of_values(case: Predictions) -> dict[str, NDArray[np.float64]]:
     target = np.asarray(case.target, dtype=np.float64)
     distribution = case.distribution
     figures: dict[str, Callable[[], NDArray[np.float64]]] = {
-        "crps": lambda: families.crps(distribution, target),
+        _named("crps", regression.crps_form(distribution)): lambda: families.crps(
+            distribution, target
+        ),
         "mae": lambda: regression.absolute_errors(distribution, target),
         "nll": lambda: -families.log_prob(distribution, target),
     }

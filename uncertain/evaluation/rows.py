@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uncertain import atomic, checks, families
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.row_scores import row_scores
+from uncertain.evaluation.row_scores import row_scores, split_variant
 from uncertain.evaluation.uncertainty import uncertainty_scores
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def rows_table(predictions: Predictions) -> pa.Table:
     if predictions.groups is not None:
         columns["group"] = predictions.groups
     described = _class_columns if predictions.is_classification else _real_columns
-    scores = row_scores(predictions)
+    scores = {split_variant(name)[0]: score for name, score in row_scores(predictions).items()}
     columns |= described(predictions) | scores | uncertainty_scores(predictions)
     # Samples and quantiles have no density: there the CRPS says which row is worst.
     worst = next((scores[name] for name in ("nll", "crps") if name in scores), None)
