@@ -25,8 +25,8 @@ _OOD = ("auroc", "fpr95_ood_positive")
 _OOD_SCORES = ("msp", "epistemic", "sd", "width")
 _CALIBRATION = "squared_calibration_error_debiased"
 _CONTROL = "control: "
-_FEW = 3
-"""Pairs of sources that are all shown: those of three."""
+_FEW = 6
+"""Pairs of sources that are all shown: those of four."""
 _PLAIN = str.maketrans({"\N{MINUS SIGN}": "-", "–": "-", "∞": "inf"})
 
 
