@@ -165,6 +165,95 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], capture_output=True)
 
 
+def test_a_full_disk_at_the_very_end_keeps_what_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{SMALL}:with_its_cost"
+    options = {"models": [name], "seeds": 1, "out": tmp_path, "workers": 1, "console": QUIET}
+
+    def full(results: object, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(Results, "write", full)
+    with pytest.raises(OSError, match="no space") as error:
+        run([IRIS], **options)  # type: ignore[arg-type]
+    assert error.value.__notes__ == [
+        "Every model is trained and kept: run the same command again to resume."
+    ]
+    monkeypatch.undo()
+    before = times(tmp_path, "cell.json")
+    assert run([IRIS], **options) is not None  # type: ignore[arg-type]
+    assert times(tmp_path, "cell.json") == before
+
+
+# By the command line
+
+MODEL = r"""
+import torch
+from torch.distributions import Categorical
+
+
+def frequencies(training):
+    counts = torch.bincount(training.train.y, minlength=training.classes).float()
+    return lambda x: Categorical(probs=(counts / counts.sum()).expand(len(x), -1))
+
+
+def failing(training):
+    raise ValueError("this model\nnever works")
+
+
+def killed(training):
+    import os
+
+    os.kill(os.getpid(), 9)
+"""
+
+
+def benchmark(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "mymodel.py").write_text(MODEL)
+    return subprocess.run(
+        [sys.executable, "-m", "uncertain.cli", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+
+
+@pytest.mark.slow
+def test_a_model_in_this_folder_joins_and_the_report_comes_last(tmp_path: Path) -> None:
+    arguments = ["benchmark", "--suite", "tabular", "--models", "mymodel:frequencies"]
+    done = benchmark(tmp_path, *arguments, "--seeds", "2", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[-1] == f"The report: {Path('run') / 'report.html'}"
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert max(map(len, lines)) <= 100
+    for task in ("digits", "breast_cancer", "wine", "iris"):
+        assert f"Task {task}" in lines
+    assert any(line.startswith("train_seconds") for line in lines)
+    table = Results.read(tmp_path / "run" / "results.parquet")
+    assert table.metadata["command"].startswith("uncertain benchmark --suite tabular")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("failing", "uncertain: this model never works"), ("killed", "uncertain: a worker process")],
+)
+def test_a_failure_in_a_worker_is_one_line(tmp_path: Path, model: str, message: str) -> None:
+    arguments = ["benchmark", "--suite", "tabular", "--models", f"mymodel:{model}", "--seeds", "1"]
+    failed = benchmark(tmp_path, *arguments)
+    assert failed.returncode == 2
+    assert failed.stderr.startswith(message)
+    assert failed.stderr.count("\n") == 1
+    assert "run the same command again to resume" in failed.stderr
+    if model == "failing":
+        debugged = benchmark(tmp_path, "--debug", *arguments)
+        assert "in failing" in debugged.stderr
+
+
 # Signals
 
 

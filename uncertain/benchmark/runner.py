@@ -70,12 +70,20 @@ def run(
             execute(jobs, title="benchmark", workers=workers, console=console)
             _announce_choices(plan, console)
             console.print("judging the predictions ...")
-            results = assess(plan, command=command)
+            results = _judged(plan, command)
         except KeyboardInterrupt:
             _say(console, f"stopped; run the same command again to resume {plan.out}.")
             raise
     console.print(f"done in {clock(time.monotonic() - started)}.")
     return results
+
+
+def _judged(plan: Plan, command: str) -> Results:
+    try:
+        return assess(plan, command=command)
+    except Exception as error:
+        error.add_note("Every model is trained and kept: run the same command again to resume.")
+        raise
 
 
 def usable_cores() -> int:
