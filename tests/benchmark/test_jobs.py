@@ -11,7 +11,7 @@ from uncertain.benchmark import Task
 from uncertain.benchmark.cells import run_cell, train_network, try_candidate, tuning_file
 from uncertain.benchmark.jobs import list_jobs
 from uncertain.benchmark.plan import Plan, make_plan
-from uncertain.benchmark.pool import Job
+from uncertain.benchmark.schedule import Job
 
 IRIS = Task("iris", "classification", "iris", "mlp", 20, 40, batch_size=16)
 NETWORKS = ("softmax", "mc_dropout", "deep_ensemble")

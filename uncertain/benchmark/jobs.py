@@ -14,7 +14,7 @@ from typing import Any
 from uncertain.benchmark.cells import run_cell, train_network, try_candidate, tuning_file
 from uncertain.benchmark.models import resolve_model
 from uncertain.benchmark.plan import Cell, Plan
-from uncertain.benchmark.pool import Job
+from uncertain.benchmark.schedule import Job
 from uncertain.benchmark.tasks import Task
 
 PREDICTION_SECONDS = 1.0

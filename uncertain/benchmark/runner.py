@@ -13,7 +13,8 @@ from uncertain import checks
 from uncertain.benchmark.assess import assess, choices
 from uncertain.benchmark.jobs import list_jobs
 from uncertain.benchmark.plan import Plan, held, make_plan
-from uncertain.benchmark.pool import Job, clock, execute, expected_seconds
+from uncertain.benchmark.pool import clock, execute
+from uncertain.benchmark.schedule import Job, expected_seconds
 from uncertain.benchmark.tasks import Budget, Task, class_count, load_splits
 from uncertain.benchmark.training import Training, probe_step_seconds
 from uncertain.evaluation import Results
