@@ -125,3 +125,18 @@ def test_a_folder_is_held_by_one_process(tmp_path: Path) -> None:
         pass
     with held(tmp_path):
         pass
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_run_is_not_asked_for_less_than_it_holds(tmp_path: Path) -> None:
+    whole = plan(tmp_path, models=["softmax", "random_forest"], seeds=2)
+    for cell in whole.cells:
+        whole.folder(cell).mkdir(parents=True)
+        (whole.folder(cell) / "cell.json").write_text(
+            json.dumps({"task": cell.task.name, "model": cell.model, "seed": cell.seed})
+        )
+    with pytest.raises(ValueError, match="random_forest"):
+        plan(tmp_path, models=["softmax"], seeds=2)
+    with pytest.raises(ValueError, match="seed"):
+        plan(tmp_path, models=["softmax", "random_forest"], seeds=1)
+    assert not plan(tmp_path, models=["softmax", "random_forest"], seeds=2).pending
