@@ -20,7 +20,7 @@ scripts := $(filter-out benchmarks/harness.py,$(wildcard benchmarks/*.py))
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(VENV)/.ready-demo  ## Train, shift and judge four models on real data; write a report
+demo: $(VENV)/.ready-demo  ## Train, shift and judge models on real data; write a report
 	$(bin)/uncertain benchmark --suite quick --out $(OUT)
 	@echo "The report: $(abspath $(OUT))/report.html"
 
