@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from uncertain.evaluation.formatting import count, decimals, figure, interval, number, p_text
+from uncertain.evaluation.leakage import LEAK, leaks_of
 from uncertain.evaluation.results import Results, Row
 from uncertain.terminal import Console, Table, Text
 
@@ -102,6 +103,9 @@ def _print_task(results: Results, console: Console) -> None:
     shown = _headlines(results)
     if not shown:
         _say(console, "none of the usual figures: the files have what there is")
+    for source, why in leaks_of(results).items():
+        words = f"{source} was calibrated on the rows judged ({why.removeprefix(LEAK)})"
+        _say(console, f"{words}: every figure flatters it.", style="bold red")
     for place, split in enumerate(dict.fromkeys(row.split for row in shown)):
         if place:
             _say(console, "")

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from uncertain import predictive
 from uncertain.evaluation.predictions import Predictions
+from uncertain.predictive.provenance import FittedOn
 
 Column = Tensor | np.ndarray | Sequence[Any]
 
@@ -30,6 +31,7 @@ def from_distribution(
     split: str = "test",
     training: str = "",
     task: str = "",
+    fitted_on: Sequence[FittedOn] = (),
 ) -> Predictions:
     """Return predictions for :func:`uncertain.evaluation.evaluate` from a torch distribution.
 
@@ -48,6 +50,7 @@ def from_distribution(
         split: ``test``, ``ood:NAME`` or ``shift:KIND:SEVERITY``.
         training: Which training run of the source.
         task: The data set.
+        fitted_on: The ``fitted_on`` of every calibrator that made the distribution.
 
     Returns:
         The predictions, validated.
@@ -74,6 +77,7 @@ def from_distribution(
         split=split,
         training=training,
         task=task,
+        fitted_on=tuple(fitted_on),
     )
 
 

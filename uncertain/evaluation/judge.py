@@ -15,6 +15,7 @@ import numpy as np
 from uncertain import checks
 from uncertain.evaluation.across import across_trainings
 from uncertain.evaluation.detection import detection_rows
+from uncertain.evaluation.leakage import with_leaks
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Results, Row
 from uncertain.evaluation.row_scores import class_arrays
@@ -43,7 +44,8 @@ def evaluate(
         command: The command line, kept in the results.
 
     Returns:
-        One row a figure; see :class:`~uncertain.evaluation.Row`.
+        One row a figure; see :class:`~uncertain.evaluation.Row`. Where a source was calibrated on the
+        rows it is judged on, the reason of every figure of it says so.
 
     Raises:
         TypeError: Something else than predictions.
@@ -83,7 +85,7 @@ def evaluate(
 
         pairs, letters = compare_sources(cases, rows, level=level, replicates=replicates, seed=seed)
         rows = [_lettered(row, letters) for row in rows] + pairs
-    return Results.create(rows, command=command, seed=seed)
+    return Results.create(with_leaks(rows, cases), command=command, seed=seed)
 
 
 def judge_one(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from uncertain import checks, families
 from uncertain.families import ArrayDistribution
+from uncertain.predictive.provenance import FittedOn
 
 CLASS_FAMILIES = frozenset({"bernoulli", "categorical", "dirichlet_categorical"})
 _SPLIT = re.compile(r"test|validation|train|ood:.+|shift:[^:]+:[^:]+", re.DOTALL)
@@ -43,6 +44,8 @@ class Predictions:
         task: The data set.
         scores: More uncertainty scores by name, each (N,), larger = less certain.
         inputs: Row id -> what the model saw (an image, a text), for the report; any subset of rows.
+        fitted_on: The rows that calibrators of these predictions were fitted on; judged on them, every
+            figure of the source says so.
 
     Raises:
         ValueError: Lengths differ, a label is no class, a row id comes twice, a value is NaN.
@@ -70,6 +73,7 @@ class Predictions:
     task: str = ""
     scores: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     inputs: Mapping[Any, Any] | None = None
+    fitted_on: tuple[FittedOn, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -86,6 +90,7 @@ class Predictions:
         if self.weights is not None:
             object.__setattr__(self, "weights", _checked_weights(self.weights))
         self._set_scores(rows)
+        object.__setattr__(self, "fitted_on", tuple(self.fitted_on))
         if self.inputs is not None and self.row_ids is None:
             raise ValueError(
                 "`row_ids` should be given beside `inputs`, got none: inputs are joined by row id, "

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from uncertain.predictive.gaussian_processes import from_gpytorch
     from uncertain.predictive.integrated import DirichletCategorical, GaussianMarginal
     from uncertain.predictive.mixtures import mixture
+    from uncertain.predictive.provenance import FittedOn, fitted_on
     from uncertain.predictive.quiet import import_quietly
     from uncertain.predictive.recipes import Arguments, constructor_arguments
     from uncertain.predictive.rows import concat, marginals, select
@@ -34,6 +35,7 @@ _MODULES = {
     "DirichletCategorical": "integrated",
     "Empirical": "sampled",
     "EstimatorPredictor": "estimators",
+    "FittedOn": "provenance",
     "GaussianMarginal": "integrated",
     "Parts": "composition",
     "Predictor": "driver",
@@ -46,6 +48,7 @@ _MODULES = {
     "constructor_arguments": "recipes",
     "decompose": "decomposition",
     "entropy": "densities",
+    "fitted_on": "provenance",
     "from_arrays": "arrays",
     "from_gpytorch": "gaussian_processes",
     "from_sklearn": "estimators",
@@ -71,6 +74,7 @@ __all__ = [
     "DirichletCategorical",
     "Empirical",
     "EstimatorPredictor",
+    "FittedOn",
     "GaussianMarginal",
     "Parts",
     "Predictor",
@@ -83,6 +87,7 @@ __all__ = [
     "constructor_arguments",
     "decompose",
     "entropy",
+    "fitted_on",
     "from_arrays",
     "from_gpytorch",
     "from_sklearn",

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from uncertain.atomic import StrPath
 from uncertain.families import ArrayDistribution
 from uncertain.predictive.arrays import Device, from_arrays, to_arrays, to_host
+from uncertain.predictive.provenance import FittedOn
 from uncertain.predictive.tables import PredictionRows, read_rows, write_rows
 
 Column = Tensor | NDArray[Any] | Sequence[Any]
@@ -32,6 +33,7 @@ class StoredPredictions(NamedTuple):
         split: Which rows these are.
         training: Which training of the source.
         task: The data set.
+        fitted_on: The rows that calibrators were fitted on.
     """
 
     distribution: Distribution
@@ -45,6 +47,7 @@ class StoredPredictions(NamedTuple):
     split: str
     training: str
     task: str
+    fitted_on: tuple[FittedOn, ...]
 
 
 def save_predictions(
@@ -61,6 +64,7 @@ def save_predictions(
     split: str = "test",
     training: str = "",
     task: str = "",
+    fitted_on: Sequence[FittedOn] = (),
 ) -> None:
     """Write predictions, and what is known of their rows, to a Parquet file.
 
@@ -81,6 +85,8 @@ def save_predictions(
         split: ``test``, ``validation``, ``train``, ``ood:NAME`` or ``shift:KIND:SEVERITY``.
         training: Which training (seed) of the source.
         task: The data set.
+        fitted_on: The ``fitted_on`` of every calibrator that made these predictions, so that the
+            judge can tell rows it has seen.
 
     Raises:
         ValueError: Where lengths differ, ids repeat, values are not finite, or a class name is
@@ -109,6 +115,7 @@ def save_predictions(
         split=split,
         training=training,
         task=task,
+        fitted_on=tuple(fitted_on),
     )
     write_rows(path, rows)
 
@@ -140,6 +147,7 @@ def load_predictions(path: StrPath, *, device: Device | None = None) -> StoredPr
         rows.split,
         rows.training,
         rows.task,
+        rows.fitted_on,
     )
 
 

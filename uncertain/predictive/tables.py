@@ -3,7 +3,7 @@
 The layout of a predictions file, shared by everything that writes or reads one: the columns of
 `uncertain.families.to_table`, then any of ``target``, ``row_id``, ``group``, ``weight`` and
 ``score:NAME``, and under the schema metadata key ``uncertain`` JSON with the format version, family,
-class names, source, split, training and task.
+class names, source, split, training and task, and what a calibration was fitted on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from uncertain import checks
 from uncertain.atomic import StrPath, atomic_path
 from uncertain.families import ArrayDistribution, from_table, to_table
+from uncertain.predictive.provenance import FittedOn
 
 if TYPE_CHECKING:
     import pyarrow
@@ -52,6 +53,7 @@ class PredictionRows:
         split: ``test``, ``validation``, ``train``, ``ood:NAME`` or ``shift:KIND:SEVERITY``.
         training: Which training of the source.
         task: The data set.
+        fitted_on: The rows that calibrators of these predictions were fitted on.
 
     Raises:
         ValueError: Where lengths differ, a row id comes twice, or values are not finite.
@@ -75,6 +77,7 @@ class PredictionRows:
     split: str = "test"
     training: str = ""
     task: str = ""
+    fitted_on: tuple[FittedOn, ...] = ()
 
     def __post_init__(self) -> None:
         for name in _COLUMNS:
@@ -124,6 +127,8 @@ def to_rows_table(rows: PredictionRows) -> pyarrow.Table:
         "family": rows.distribution.family,
         "class_names": None if rows.class_names is None else list(rows.class_names),
     } | {name: getattr(rows, name) for name in _FACTS}
+    if rows.fitted_on:
+        facts["fitted_on"] = [used.to_record() for used in rows.fitted_on]
     metadata = dict(table.schema.metadata or {}) | {METADATA_KEY: json.dumps(facts).encode()}
     return table.replace_schema_metadata(metadata)
 
@@ -168,6 +173,7 @@ def from_rows_table(table: pyarrow.Table) -> PredictionRows:
         scores=scores,
         class_names=None if names is None else tuple(names),
         **{name: facts[name] for name in _FACTS if name in facts},
+        fitted_on=tuple(map(FittedOn.from_record, facts.get("fitted_on", ()))),
     )
 
 

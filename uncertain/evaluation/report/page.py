@@ -11,6 +11,7 @@ from typing import NamedTuple
 from uncertain import atomic, checks
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.report import comparison, detection, sections
+from uncertain.evaluation.report.banner import banner
 from uncertain.evaluation.report.headline import answers
 from uncertain.evaluation.report.html import element, name, text
 from uncertain.evaluation.report.material import Material
@@ -92,13 +93,17 @@ def render_report(
 
 
 def _main(material: Material, parts: Sequence[Part]) -> str:
-    return answers(material) + "".join(
-        element(
-            "section",
-            element("h2", text(part.heading), {"id": f"{part.key}-h"}) + part.content,
-            {"id": part.key, "aria-labelledby": f"{part.key}-h"},
+    return (
+        banner(material)
+        + answers(material)
+        + "".join(
+            element(
+                "section",
+                element("h2", text(part.heading), {"id": f"{part.key}-h"}) + part.content,
+                {"id": part.key, "aria-labelledby": f"{part.key}-h"},
+            )
+            for part in parts
         )
-        for part in parts
     )
 
 
