@@ -15,6 +15,7 @@ figures of numbers           :func:`central_interval`, :func:`coverage`, :func:`
 rank by uncertainty          :func:`uncertainty_scores`, :func:`ranking_estimates`,
                              :func:`area_under_roc`, :func:`average_precision`,
                              :func:`false_positive_rate`, :func:`area_under_risk_coverage`
+doubt the two parts          :func:`disentangle`, with :class:`Retraining`
 compare models               :func:`paired_mean`, :func:`compare_methods`, :func:`ranking_differences`,
                              :func:`paired_bootstrap`
 ===========================  ======================================================================
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     from uncertain.evaluation.comparison_bootstrap import (
         ranking_differences as ranking_differences,
     )
+    from uncertain.evaluation.disentanglement import Retraining as Retraining
+    from uncertain.evaluation.disentanglement import disentangle as disentangle
+    from uncertain.evaluation.disentanglement import rating_entropy as rating_entropy
     from uncertain.evaluation.distributions import from_distribution as from_distribution
     from uncertain.evaluation.files import evaluate_files as evaluate_files
     from uncertain.evaluation.judge import evaluate as evaluate
@@ -83,6 +87,7 @@ _HOMES = {
     "Predictions": "predictions",
     "RepeatedRowsWarning": "predictions",
     "Results": "results",
+    "Retraining": "disentanglement",
     "Row": "results",
     "accuracy": "classification",
     "area_under_risk_coverage": "ranking",
@@ -94,6 +99,7 @@ _HOMES = {
     "compare_methods": "comparison",
     "coverage": "regression",
     "crps": "scores",
+    "disentangle": "disentanglement",
     "ece": "calibration",
     "ece_debiased": "calibration",
     "ece_null": "calibration",
@@ -110,6 +116,7 @@ _HOMES = {
     "rank_curve": "ranking",
     "ranking_differences": "comparison_bootstrap",
     "ranking_estimates": "ranking",
+    "rating_entropy": "disentanglement",
     "read_predictions": "readers",
     "regression_estimates": "regression",
     "rms_calibration_error_debiased": "calibration",

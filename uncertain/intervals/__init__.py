@@ -7,6 +7,7 @@ a proportion of rows            :func:`wilson`, :func:`proportion`
 a mean of row scores            :func:`mean_t` (from sums), :func:`mean` (rows), :func:`ratio_t` (groups)
 an area under the ROC curve     :func:`delong`; two models: :func:`delong_difference`
 any function of binned weights  :func:`cell_weights`, :func:`bootstrap_estimate`
+a rank correlation              :func:`rank_correlation`, :func:`rank_correlation_difference`
 two models on the same rows     :func:`mean` of the differences, :func:`crossed_difference`
 several trainings               :func:`crossed`, :func:`over_trainings`
 several tests at once           :func:`holm`, :func:`rank_groups`
@@ -28,6 +29,7 @@ from uncertain.intervals.areas import (
     placements,
 )
 from uncertain.intervals.bootstrap import bootstrap_estimate, cell_weights, gamma_weights
+from uncertain.intervals.correlations import rank_correlation, rank_correlation_difference
 from uncertain.intervals.crossed import (
     Component,
     Crossed,
@@ -92,6 +94,8 @@ __all__ = [
     "perfect_area_bound",
     "placements",
     "proportion",
+    "rank_correlation",
+    "rank_correlation_difference",
     "rank_groups",
     "ratio_sums",
     "ratio_t",
