@@ -34,6 +34,8 @@ METRICS = (
     "crps", "rmse", "mae", "coverage", "interval_score", "sharpness", "pit_ks",
     "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive",
     "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "aurc",
+    "parts_correlation", "epistemic_slope", "aleatoric_slope", "noise_aleatoric_rise",
+    "noise_epistemic_share", "noise_spill", "rating_correlation", "rating_correlation_gain",
 )  # fmt: skip
 """The usual metrics in the order a reader wants them; others follow by name."""
 

@@ -201,6 +201,62 @@ GLOSSARY: dict[str, Entry] = {
         "Mean of risks with ties averaged, not a trapezoid over one ordering.",
         "Falls with the error rate too, not only with better ranking.",
     ),
+    "parts_correlation": Entry(
+        "Rank correlation of the parts",
+        "context",
+        "Spearman's correlation over rows of the aleatoric and the epistemic part.",
+        "Jackknife interval on Fisher's scale, over rows or groups.",
+        "Red above 0.8: the two rank rows alike, so one of them says nothing of its own.",
+    ),
+    "epistemic_slope": Entry(
+        "Ignorance against rows",
+        "context",
+        "Slope of the log mean epistemic part against the log number of training rows.",
+        "Least squares a seed; Student's t interval over seeds.",
+        "About -1 is usual for a variance; red where the interval reaches 0.",
+    ),
+    "aleatoric_slope": Entry(
+        "Noise against rows",
+        "context",
+        "Slope of the log mean aleatoric part against the log number of training rows.",
+        "As for ignorance.",
+        "Red where it is surely not 0 and over half of ignorance's.",
+    ),
+    "noise_aleatoric_rise": Entry(
+        "Noise noticed",
+        "context",
+        "Rise of the aleatoric part where label noise was injected.",
+        "Noisy less clean training of the same seed; Student's t interval over seeds.",
+        "Red where it is not surely above 0.",
+    ),
+    "noise_epistemic_share": Entry(
+        "Noise taken for ignorance",
+        "context",
+        "Share of the whole rise that the epistemic part took, where noise was injected.",
+        "Student's t interval over seeds.",
+        "Noise makes even a perfect learner a little more ignorant. Red above 0.25.",
+    ),
+    "noise_spill": Entry(
+        "Noise spilled",
+        "context",
+        "Rise of the aleatoric part outside the region over the rise inside it.",
+        "Student's t interval over seeds.",
+        "Red above 0.25 in size.",
+    ),
+    "rating_correlation": Entry(
+        "Agreement with raters",
+        "context",
+        "Spearman's correlation of a part with the entropy of several people's ratings.",
+        "Ratings' entropy with Miller's correction; jackknife interval.",
+        "Few raters a row blur it: compare models on the same rows only.",
+    ),
+    "rating_correlation_gain": Entry(
+        "Raters: noise less ignorance",
+        "context",
+        "How much better noise follows the raters' disagreement than ignorance does.",
+        "Difference of two rank correlations on the same rows; jackknife interval.",
+        "Red where it is not above 0.",
+    ),
     "train_seconds": Entry(
         "Training, CPU s",
         "lower",
@@ -217,6 +273,18 @@ GLOSSARY: dict[str, Entry] = {
 }
 COSTS = ("train_seconds", "predict_seconds", "parameters", "forward_passes")
 """Metrics that are costs, shown beside quality rather than in it."""
+
+PARTS = {
+    "parts_correlation": "well below 0.8",
+    "epistemic_slope": "below 0",
+    "aleatoric_slope": "near 0",
+    "noise_aleatoric_rise": "above 0",
+    "noise_epistemic_share": "near 0",
+    "noise_spill": "near 0",
+    "rating_correlation": "above 0 for noise",
+    "rating_correlation_gain": "above 0",
+}
+"""Tests of the split into noise and ignorance, and what each should be."""
 
 TERMS = {
     "Interval": "The range that would contain the true figure in the stated share of repetitions. "

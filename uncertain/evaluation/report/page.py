@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from uncertain import atomic, checks
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.report import comparison, detection, sections
+from uncertain.evaluation.report import comparison, detection, disentanglement, sections
 from uncertain.evaluation.report.banner import banner
 from uncertain.evaluation.report.headline import answers
 from uncertain.evaluation.report.html import element, name, text
@@ -76,6 +76,7 @@ def render_report(
         ("calibration", "Calibration", "Can the probabilities be trusted?", sections.calibration),
         ("errors", "Errors", "Does it know when it is wrong?", detection.errors_known),
         ("strange", "Strange inputs", "Does it notice strange inputs?", detection.strange_inputs),
+        ("parts", "Parts", "Are noise and ignorance told apart?", disentanglement.parts),
         ("shift", "Shift", "What happens as inputs shift?", sections.shifts),
         ("comparison", "Comparison", "Which model is better?", comparison.comparisons),
         ("cost", "Cost", "What does it cost?", sections.costs),

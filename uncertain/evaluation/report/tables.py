@@ -13,7 +13,7 @@ from uncertain.evaluation.formatting import (
     number,
     p_text,
 )
-from uncertain.evaluation.report.glossary import COSTS, entry
+from uncertain.evaluation.report.glossary import COSTS, PARTS, entry
 from uncertain.evaluation.report.html import (
     Attributes,
     clean,
@@ -43,8 +43,9 @@ ASIDE = (
     "aupr_error_positive",
     "aupr_correct_positive",
     "fpr95_error_positive",
+    *PARTS,
 )
-"""Metrics with a place of their own: beside the ECE, or with the mistakes."""
+"""Metrics with a place of their own: beside the ECE, with the mistakes, or with the parts."""
 
 
 MOST_ROWS = 2000
