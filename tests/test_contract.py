@@ -1,6 +1,6 @@
 """What every baseline owes: the laws of a predictor, over all of them.
 
-A new predictor adds one line to ``CASES`` and inherits every test.
+A new predictor adds one line to ``CASES`` (or ``FITTED``, ``TREES``) and inherits every test.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from uncertain import baselines, evaluation, predictive
-from uncertain.baselines import DeepEnsemble, GaussianRegression, MonteCarloDropout, Softmax
+from uncertain.baselines import (
+    DeepEnsemble,
+    GaussianRegression,
+    MonteCarloDropout,
+    OnFeatures,
+    Softmax,
+)
 from uncertain.evaluation.distributions import from_distribution
 from uncertain.fit import Batch, fit
 
@@ -90,6 +96,26 @@ CASES: dict[str, Case] = {
 }
 
 
+def _head(kind: type[Any], seed: int, **settings: Any) -> OnFeatures:
+    """A head on the body of a network, fitted to features of a few rows."""
+    case = Case(net)
+    body, _ = baselines.split_network(net(seed))
+    with torch.no_grad():
+        features = body.eval()(case.x(30))
+    return OnFeatures(body, kind.from_data(features, case.y(30), **settings))
+
+
+CASES |= {
+    "prototype_head": Case(lambda s: _head(baselines.PrototypeHead, s)),
+    "cosine_head": Case(lambda s: _head(baselines.CosineHead, s)),
+}
+FITTED: dict[str, Case] = {
+    "mahalanobis_head": Case(lambda s: _head(baselines.MahalanobisHead, s)),
+    "knn_head": Case(lambda s: _head(baselines.KNNHead, s, neighbours=5)),
+}
+"""Modules that are fitted in closed form: they have no gradient to follow."""
+
+
 def _forest(seed: int, targets: int | None) -> Any:
     case = Case(net, targets=targets)
     return baselines.random_forest(case.x(60), case.y(60), seed=seed, trees=10)
@@ -108,8 +134,11 @@ TREES: dict[str, Case] = {
     "gradient_boosted_trees_regression": Case(lambda s: _boosting(s, 0), targets=0),
 }
 
-every = pytest.mark.parametrize("case", [*CASES.values(), *TREES.values()], ids=[*CASES, *TREES])
-module = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+MODULES = CASES | FITTED
+EVERY = MODULES | TREES
+every = pytest.mark.parametrize("case", EVERY.values(), ids=EVERY.keys())
+module = pytest.mark.parametrize("case", MODULES.values(), ids=MODULES.keys())
+trained = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
@@ -207,10 +236,10 @@ def test_the_seed_decides(case: Case) -> None:
 
 
 def _name(case: Case) -> str:
-    return next(name for name, other in (CASES | TREES).items() if other is case)
+    return next(name for name, other in EVERY.items() if other is case)
 
 
-@module
+@trained
 def test_a_weight_of_k_counts_as_k_copies(case: Case) -> None:
     predictor = case.build(0).double().eval()
     copies = torch.tensor([3, 1, 2, 1, 1, 4])
@@ -227,7 +256,7 @@ def test_a_weight_of_k_counts_as_k_copies(case: Case) -> None:
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
-@module
+@trained
 def test_a_row_of_weight_zero_is_not_there(case: Case) -> None:
     predictor = case.build(0).double().eval()
     rows = torch.arange(6)
@@ -238,7 +267,7 @@ def test_a_row_of_weight_zero_is_not_there(case: Case) -> None:
     torch.testing.assert_close(with_zeros, without, rtol=1e-12, atol=0)
 
 
-@module
+@trained
 def test_gradients_reach_every_parameter(case: Case) -> None:
     torch.manual_seed(0)
     predictor = case.build(0).double().train()
@@ -257,7 +286,7 @@ def test_gradients_reach_every_parameter(case: Case) -> None:
             assert parameter.grad.abs().sum() > 0, f"{ask} does not reach {name}"
 
 
-@module
+@trained
 def test_fit_lowers_the_objective(case: Case) -> None:
     predictor = case.build(0)
     x, y = case.x(), case.y()

@@ -1,13 +1,17 @@
-"""What a user would pick instead: softmax, MC dropout, deep ensembles, Gaussian likelihoods, trees.
+"""What a user would pick instead: softmax, dropout, ensembles, Gaussian likelihoods, heads, trees.
 
 Every predictor is an ``nn.Module`` on any network (or a fitted tree ensemble) whose call returns a
 distribution over y, one batch entry a row.
 """
 
+from uncertain.baselines.cosine import CosineHead
 from uncertain.baselines.cost import Cost, cost
 from uncertain.baselines.dropout import MonteCarloDropout
 from uncertain.baselines.ensemble import DeepEnsemble
+from uncertain.baselines.features import NetworkParts, OnFeatures, split_network
 from uncertain.baselines.gaussian import GaussianRegression
+from uncertain.baselines.mahalanobis import MahalanobisHead
+from uncertain.baselines.neighbours import KNNHead
 from uncertain.baselines.networks import (
     MLP,
     Convolutional,
@@ -16,16 +20,23 @@ from uncertain.baselines.networks import (
     mlp,
     resnet,
 )
+from uncertain.baselines.prototypes import PrototypeHead
 from uncertain.baselines.softmax import Softmax
 from uncertain.baselines.trees import gradient_boosted_trees, random_forest
 
 __all__ = [
     "MLP",
     "Convolutional",
+    "CosineHead",
     "Cost",
     "DeepEnsemble",
     "GaussianRegression",
+    "KNNHead",
+    "MahalanobisHead",
     "MonteCarloDropout",
+    "NetworkParts",
+    "OnFeatures",
+    "PrototypeHead",
     "ResNet",
     "Softmax",
     "convolutional",
@@ -34,4 +45,5 @@ __all__ = [
     "mlp",
     "random_forest",
     "resnet",
+    "split_network",
 ]

@@ -81,6 +81,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
+        self.inputs, self.outputs, self.stride = inputs, outputs, stride
         self.body = nn.Sequential(
             _norm(inputs),
             nn.ReLU(),
