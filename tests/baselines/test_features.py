@@ -46,7 +46,7 @@ def test_the_parts_are_the_network_and_can_be_saved(network: nn.Module, tmp_path
     "network", [nn.Linear(3, 2), nn.Sequential(nn.Linear(3, 2), nn.ReLU()), nn.Sequential()]
 )
 def test_what_has_no_last_layer_is_refused(network: nn.Module) -> None:
-    with pytest.raises(TypeError, match="`network` should be an nn.Sequential that ends in"):
+    with pytest.raises(TypeError, match=r"`network` should be an nn.Sequential that ends in"):
         split_network(network)
 
 
@@ -98,7 +98,7 @@ def test_rows_that_fit_no_head_are_refused() -> None:
         feature_rows(h[0], y, classes=3)
     with pytest.raises(ValueError, match="`features` should have at least one row"):
         feature_rows(h[:0], y[:0], classes=3)
-    with pytest.raises(TypeError, match="`features` should be floating point, got torch.int64"):
+    with pytest.raises(TypeError, match=r"`features` should be floating point, got torch.int64"):
         feature_rows(y[:, None], y, classes=3)
     with pytest.raises(ValueError, match="`features` should be finite"):
         feature_rows(h / 0, y, classes=3)

@@ -56,7 +56,7 @@ def test_a_temperature_divides_what_distances_say() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     h, y = clusters(30)
     flat = torch.cat([h, h[:, :1]], 1)
-    with pytest.raises(ValueError, match="covariance of full rank .* give `shrinkage` above 0"):
+    with pytest.raises(ValueError, match=r"covariance of full rank .* give `shrinkage` above 0"):
         MahalanobisHead.from_data(flat, y, shrinkage=0.0)
     assert MahalanobisHead.from_data(flat, y, shrinkage=0.1)(flat).logits.isfinite().all()
     with pytest.raises(ValueError, match="`shrinkage` should lie in"):

@@ -54,7 +54,7 @@ def test_a_small_bank_has_fewer_neighbours() -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_what_does_not_fit_is_refused() -> None:
     bank, labels = clusters(6)
-    with pytest.raises(ValueError, match="`neighbours` should lie in .1, 6., got 7: rows of the"):
+    with pytest.raises(ValueError, match=r"`neighbours` should lie in .1, 6., got 7: rows of the"):
         KNNHead(bank, labels, neighbours=7)
     with pytest.raises(ValueError, match="`smoothing` should lie in"):
         KNNHead(bank, labels, neighbours=2, smoothing=0.0)

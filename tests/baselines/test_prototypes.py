@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_refused() -> None:
     head = PrototypeHead(torch.ones(2, 2))
     with pytest.raises(ValueError, match=r"`features` should have shape \(N, 2\)"):
         head(torch.ones(3, 4))
-    with pytest.raises(TypeError, match="`features` should be a floating tensor .* PrototypeHead"):
+    with pytest.raises(TypeError, match=r"`features` should be a floating tensor .* PrototypeHead"):
         head(torch.ones(3, 2, dtype=torch.int64))
     with pytest.raises(TypeError, match="got list"):
         head([[1.0, 2.0]])
