@@ -5,6 +5,8 @@ to do                        function
 ===========================  ======================================================================
 judge predictions            :func:`evaluate` (arrays or torch), :func:`evaluate_files`
 bring predictions in         :class:`Predictions`, :func:`from_distribution`, :func:`read_predictions`
+record features, logits      :func:`collect`, :class:`Collected`, :func:`save_collected`,
+                             :func:`load_collected`
 take results out             :class:`Results`, :func:`write_report`, :func:`write_rows`
 score torch distributions    :func:`nll`, :func:`brier`, :func:`crps`, :func:`interval_score`
 figures of classes           :func:`accuracy`, :func:`ece`, :func:`ece_null`, :func:`ece_debiased`,
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
     from uncertain.evaluation.classification_report import (
         classification_estimates as classification_estimates,
     )
+    from uncertain.evaluation.collected import Collected as Collected
+    from uncertain.evaluation.collected import load_collected as load_collected
+    from uncertain.evaluation.collected import save_collected as save_collected
     from uncertain.evaluation.comparison import compare_methods as compare_methods
     from uncertain.evaluation.comparison import paired_mean as paired_mean
     from uncertain.evaluation.comparison_bootstrap import paired_bootstrap as paired_bootstrap
@@ -70,6 +75,7 @@ if TYPE_CHECKING:
     from uncertain.evaluation.ranking import rank_curve as rank_curve
     from uncertain.evaluation.ranking import ranking_estimates as ranking_estimates
     from uncertain.evaluation.readers import read_predictions as read_predictions
+    from uncertain.evaluation.recording import collect as collect
     from uncertain.evaluation.regression import central_interval as central_interval
     from uncertain.evaluation.regression import coverage as coverage
     from uncertain.evaluation.regression import regression_estimates as regression_estimates
@@ -84,6 +90,7 @@ if TYPE_CHECKING:
     from uncertain.evaluation.uncertainty import uncertainty_scores as uncertainty_scores
 
 _HOMES = {
+    "Collected": "collected",
     "Predictions": "predictions",
     "RepeatedRowsWarning": "predictions",
     "Results": "results",
@@ -96,6 +103,7 @@ _HOMES = {
     "brier": "scores",
     "central_interval": "regression",
     "classification_estimates": "classification_report",
+    "collect": "recording",
     "compare_methods": "comparison",
     "coverage": "regression",
     "crps": "scores",
@@ -108,6 +116,7 @@ _HOMES = {
     "false_positive_rate": "ranking",
     "from_distribution": "distributions",
     "interval_score": "scores",
+    "load_collected": "collected",
     "nll": "scores",
     "paired_bootstrap": "comparison_bootstrap",
     "paired_mean": "comparison",
@@ -120,6 +129,7 @@ _HOMES = {
     "read_predictions": "readers",
     "regression_estimates": "regression",
     "rms_calibration_error_debiased": "calibration",
+    "save_collected": "collected",
     "uncertainty_scores": "uncertainty",
     "versions": "provenance",
     "write_report": "report",
