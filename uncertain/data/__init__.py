@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from uncertain.data.loading import names as names
     from uncertain.data.loading import show as show
     from uncertain.data.noise_images import noise as noise
+    from uncertain.data.ratings import RatedSentences as RatedSentences
+    from uncertain.data.ratings import rated_sentences as rated_sentences
     from uncertain.data.severities import SEVERITIES as SEVERITIES
 
 _HOMES = {
@@ -37,6 +39,7 @@ _HOMES = {
     "Card": "card",
     "DataSet": "dataset",
     "Listing": "catalogue",
+    "RatedSentences": "ratings",
     "Split": "dataset",
     "controls": "control_scores",
     "corrupt": "corruptions",
@@ -46,6 +49,7 @@ _HOMES = {
     "load": "loading",
     "names": "loading",
     "noise": "noise_images",
+    "rated_sentences": "ratings",
     "show": "loading",
     "standardise": "dataset",
 }
