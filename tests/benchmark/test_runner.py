@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from uncertain.benchmark import Task, run
+from uncertain.benchmark import SUITES, Task, run
 from uncertain.benchmark.plan import held
 from uncertain.evaluation import Results
 from uncertain.terminal import Console
@@ -230,8 +230,8 @@ def test_a_model_in_this_folder_joins_and_the_report_comes_last(tmp_path: Path) 
     assert lines[-1] == f"The report: {Path('run') / 'report.html'}"
     assert (tmp_path / "run" / "report.html").is_file()
     assert max(map(len, lines)) <= 100
-    for task in ("digits", "breast_cancer", "wine", "iris"):
-        assert f"Task {task}" in lines
+    for task in SUITES["tabular"]:
+        assert f"Task {task.name}" in lines
     assert any(line.startswith("train_seconds") for line in lines)
     table = Results.read(tmp_path / "run" / "results.parquet")
     assert table.metadata["command"].startswith("uncertain benchmark --suite tabular")

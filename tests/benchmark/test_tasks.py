@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 
 from uncertain import data
 from uncertain.benchmark import MODELS, SUITES, Task
-from uncertain.benchmark.tasks import class_count, load_splits, targets
+from uncertain.benchmark.tasks import PARTNERS, SANITY, class_count, load_splits, targets
 from uncertain.data import DataSet
 
 IRIS = Task("iris", "classification", "iris", "mlp", 20, 40, batch_size=16)
@@ -87,6 +89,85 @@ def test_a_task_may_bring_its_own_data() -> None:
     task = Task("mine", "classification", own_data, "mlp", 20, 40)
     wine = data.standardise(data.load("wine"))
     assert torch.equal(load_splits(task, 0)["test"].x[:], wine.test.x[:])
+
+
+@pytest.mark.parametrize("task", SUITES["tabular"], ids=lambda task: task.name)
+def test_tables_hold_out_rows_that_no_part_has(task: Task) -> None:
+    splits = load_splits(task, 101)
+    strange = set(splits["ood:held_out"].row_ids.tolist())
+    known = [set(splits[name].row_ids.tolist()) for name in ("train", "validation", "test")]
+    assert len(strange) >= 10
+    assert sum(map(len, known)) + len(strange) == len(set.union(strange, *known))
+    test = splits["test"].x[:].flatten(1)
+    for name in ("dependence_break", "dependence_break_within_class"):
+        broken = splits[f"ood:{name}"]
+        assert broken.y is None
+        assert torch.equal(broken.x[:].flatten(1).sort(0).values, test.sort(0).values)
+
+
+def test_a_seed_draws_rows_and_what_is_held_out() -> None:
+    task = next(task for task in SUITES["tabular"] if task.name == "digits")
+    held = [load_splits(task, seed)["ood:held_out"] for seed in (0, 1, 5)]
+    out = [set(targets(split).tolist()) for split in held]
+    assert out[0] != out[1]
+    assert out[0] == out[2]
+    first, sixth = (load_splits(task, seed)["test"].row_ids for seed in (0, 5))
+    assert set(first.tolist()) != set(sixth.tolist())
+
+
+def test_digits_exchange_their_left_and_right_halves() -> None:
+    task = next(task for task in SUITES["tabular"] if task.name == "digits")
+    splits = load_splits(task, 0)
+    test, broken = splits["test"].x[:], splits["ood:dependence_break"].x[:]
+    assert torch.equal(test[..., :4], broken[..., :4])
+    assert not torch.equal(test[..., 4:], broken[..., 4:])
+
+
+@pytest.mark.parametrize("name", ["diabetes", "flights_sample"])
+def test_regressions_are_judged_beyond_their_training_inputs(name: str) -> None:
+    task = next(task for task in SUITES["regression"] if task.name == f"{name}-extrapolation")
+    splits = load_splits(task, 1)
+    far = splits["ood:extrapolation"].row_ids.tolist()
+    thirds = [splits[f"shift:extrapolation:{k}"] for k in (1, 2, 3)]
+    assert [row for third in thirds for row in third.row_ids.tolist()] == far
+    assert all(third.y is not None for third in thirds)
+    assert not set(far) & set(splits["train"].row_ids.tolist())
+
+
+def test_the_local_regressions_follow_the_standard_splits(data_dir: Callable[..., Path]) -> None:
+    folder = data_dir("uci/concrete.npz")
+    task = next(task for task in SUITES["regression"] if task.name == "concrete")
+    with np.load(folder / "uci/concrete.npz") as arrays:
+        for seed, split in ((3, 3), (107, 7)):
+            assert (
+                load_splits(task, seed)["test"].row_ids.tolist() == arrays[f"test_{split}"].tolist()
+            )
+
+
+def test_strange_images_pass_the_codec_of_what_is_known() -> None:
+    task = next(task for task in SUITES["images"] if task.name == "cifar10-classes0")
+    digits = data.load("digits")
+    few = dataclasses.replace(digits, card=dataclasses.replace(digits.card, name="cifar10"))
+    made, plain = PARTNERS["noise"](task, few), PARTNERS["noise"](task, digits)
+    again = data.matched(data.noise(few.test), few.train, jpeg_quality=75)
+    assert torch.equal(made.x[:], again.x[:])
+    assert not torch.equal(made.x[:], plain.x[:])
+    assert made.y is None
+
+
+def test_letters_come_in_the_digits_size_and_statistics(data_dir: Callable[..., Path]) -> None:
+    data_dir("notmnist_t10k.npz")
+    task = SUITES["images"][0]
+    strange, known = (load_splits(task, 0)[name] for name in ("ood:notmnist", "train"))
+    assert strange.y is None
+    assert abs(strange.x[:].mean() - known.x[:].mean()) < 0.01
+    assert SANITY >= {"notmnist", "glyphs", "noise"} == {*task.ood}
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_partner_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`ood` should be one of .*did you mean dependence_break"):
+        dataclasses.replace(IRIS, ood=("dependence_brake",))
 
 
 def test_regression_has_no_classes() -> None:

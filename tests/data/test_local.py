@@ -74,8 +74,14 @@ def test_splits_that_are_not_there(small):
         ValueError, match=r"`split` should lie in \[0, 2\], got 3: uci/energy has 3"
     ):
         data.load("uci/energy", split=3, data_dir=folder)
-    with pytest.raises(ValueError, match=r"`seed` should lie in \[0, 2\], got 20"):
-        data.load("uci/energy", seed=20, data_dir=folder)
+
+
+def test_a_seed_beyond_the_standard_splits_begins_again(small):
+    folder, _, _, tests = small
+    found = [data.load("uci/energy", seed=seed, data_dir=folder) for seed in (1, 100, 103, 106)]
+    for whole in found:
+        assert np.array_equal(whole.test.row_ids, tests["test_1"])
+    assert len({tuple(whole.validation.row_ids) for whole in found}) > 1
 
 
 def test_missing_local_data_name_the_variable_and_the_file(monkeypatch, tmp_path):

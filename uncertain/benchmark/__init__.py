@@ -2,7 +2,8 @@
 
 from uncertain.benchmark.models import MODELS, Model, resolve_model
 from uncertain.benchmark.runner import run
-from uncertain.benchmark.tasks import SUITES, Task
+from uncertain.benchmark.suites import SUITES
+from uncertain.benchmark.tasks import Task
 from uncertain.benchmark.training import Cost, Trained, Training
 
 __all__ = [

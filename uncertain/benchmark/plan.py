@@ -18,7 +18,8 @@ from typing import Any
 import uncertain
 from uncertain import atomic, checks
 from uncertain.benchmark.models import MODELS, Model, resolve_model
-from uncertain.benchmark.tasks import SUITES, Budget, Task
+from uncertain.benchmark.suites import SUITES
+from uncertain.benchmark.tasks import Budget, Task
 
 FORMAT = 1
 CLAIM = "run.json"

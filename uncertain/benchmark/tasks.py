@@ -5,6 +5,7 @@ A task is a value; its splits are made from its data set and a seed by :func:`lo
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,11 +13,20 @@ from typing import Literal
 
 from torch import Tensor
 
-from uncertain import data
+from uncertain import checks, data
 from uncertain.data import DataSet, Split
+from uncertain.data.held_out import SPLITS
+from uncertain.data.matching import CIFAR10_JPEG_QUALITY
 from uncertain.data.severities import Corruption
 
 Budget = Literal["desk", "full"]
+HeldOut = Literal["classes", "cluster", "extrapolation"]
+
+SANITY = frozenset({"glyphs", "noise", "notmnist"})
+"""Partners that show only whether something is broken: no claim stands on them."""
+
+DISTANCES = 3
+"""Extrapolated rows are also judged on their targets, in thirds by their distance."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +42,17 @@ class Task:
         steps: Optimiser steps of one training, on the ``desk`` budget.
         full_steps: The same on the ``full`` budget.
         batch_size: Rows a step.
-        class_split: Which of the five fixed splits into known and held-out classes; ``None`` keeps
-            every class.
-        ood: Out-of-distribution partners beside the held-out classes.
+        held_out: What is left out of training and is the first out-of-distribution partner: some
+            ``classes``, a ``cluster`` of the inputs, or the rows of an ``extrapolation``.
+        class_split: Which of the five fixed splits into known and held-out classes, or which cluster;
+            ``None`` means that the seed decides where ``split_by_seed``, else the first. Given alone
+            it means classes.
+        ood: Out-of-distribution partners beside what is held out: names of :data:`PARTNERS`.
+        blocks: The blocks of columns that a dependence break exchanges; ``None`` means two random
+            halves, drawn once for the task.
         shifts: Corruption and its severities.
-        split_by_seed: Whether seed s uses the data's standard split s (then rows differ between
-            seeds, and only the spread over trainings is reported for the mean).
+        split_by_seed: Whether seed s uses the data's split s (then rows differ between seeds, and
+            only the spread over trainings is reported for the mean); tuning is done per split then.
         checkpoint_seconds: How much of a training a killed run loses at most.
     """
 
@@ -48,97 +63,25 @@ class Task:
     steps: int
     full_steps: int
     batch_size: int = 64
+    held_out: HeldOut | None = None
     class_split: int | None = None
     ood: tuple[str, ...] = ()
+    blocks: tuple[tuple[int, ...], ...] | None = None
     shifts: tuple[tuple[Corruption, tuple[int, ...]], ...] = ()
     split_by_seed: bool = False
     checkpoint_seconds: float = 20.0
 
+    def __post_init__(self) -> None:
+        for name in self.ood:
+            checks.check_choice("ood", name, PARTNERS)
+
+    def split_of(self, seed: int) -> int:
+        """Return which split of the rows a training seed uses: its own, or always the first."""
+        return seed if self.split_by_seed else 0
+
     def steps_of(self, budget: Budget) -> int:
         """Return the optimiser steps of one training."""
         return self.steps if budget == "desk" else self.full_steps
-
-
-_IMAGE_SHIFTS: tuple[tuple[Corruption, tuple[int, ...]], ...] = (
-    ("rotation", (1, 3, 5)),
-    ("gaussian_noise", (1, 3, 5)),
-    ("blur", (1, 3, 5)),
-    ("contrast", (1, 3, 5)),
-    ("translation", (1, 3, 5)),
-)
-
-
-def _tabular(name: str, steps: int = 600) -> Task:
-    return Task(name, "classification", name, "mlp", steps, 4 * steps)
-
-
-def _uci(name: str, steps: int) -> Task:
-    return Task(
-        name,
-        "regression",
-        f"uci/{name}",
-        "mlp",
-        steps,
-        4 * steps,
-        split_by_seed=True,
-    )
-
-
-SUITES: dict[str, tuple[Task, ...]] = {
-    "quick": (
-        Task(
-            "mnist5k",
-            "classification",
-            "mnist5k",
-            "convolutional",
-            240,
-            1200,
-            class_split=0,
-            ood=("glyphs",),
-            shifts=(("rotation", (1, 3, 5)),),
-        ),
-        Task("diabetes", "regression", "diabetes", "mlp", 300, 1500),
-    ),
-    "images": (
-        *(
-            Task(
-                f"mnist5k-classes{split}",
-                "classification",
-                "mnist5k",
-                "convolutional",
-                600,
-                3000,
-                class_split=split,
-                ood=("glyphs", "noise"),
-                shifts=_IMAGE_SHIFTS,
-            )
-            for split in range(5)
-        ),
-        *(
-            Task(
-                f"cifar10-classes{split}",
-                "classification",
-                "cifar10",
-                "resnet",
-                1500,
-                20000,
-                batch_size=128,
-                class_split=split,
-                ood=("noise",),
-                shifts=_IMAGE_SHIFTS,
-            )
-            for split in range(5)
-        ),
-    ),
-    "tabular": tuple(_tabular(name) for name in ("digits", "breast_cancer", "wine", "iris")),
-    "regression": (
-        Task("diabetes", "regression", "diabetes", "mlp", 600, 3000),
-        _uci("concrete", 1500),
-        _uci("energy", 1500),
-        _uci("kin8nm", 2000),
-        _uci("power-plant", 2000),
-    ),
-}
 
 
 class Splits(Mapping[str, Split]):
@@ -165,14 +108,15 @@ def load_splits(task: Task, seed: int) -> Splits:
         seed: The training's seed; it chooses the rows only where ``task.split_by_seed``.
 
     Returns:
-        Splits by name. Shifted splits keep the test part's row ids, groups and labels.
+        Splits by name. Shifted splits keep the test part's row ids, groups and labels; those named
+        ``shift:extrapolation`` are the thirds of the rows beyond, nearest first.
 
     Example:
         >>> splits = load_splits(Task("iris", "classification", "iris", "mlp", 10, 20), seed=0)
         >>> list(splits), len(splits["test"])
         (['train', 'validation', 'test'], 30)
     """
-    whole = _load(task, seed if task.split_by_seed else 0)
+    whole = _load(task, task.split_of(seed))
     made = {
         "train": whole.train,
         "validation": whole.validation,
@@ -183,12 +127,15 @@ def load_splits(task: Task, seed: int) -> Splits:
         name: functools.partial(_itself, split) for name, split in made.items()
     }
     for name in task.ood:
-        make = data.glyphs if name == "glyphs" else functools.partial(data.noise, whole.test)
-        makers[f"ood:{name}"] = make
+        makers[f"ood:{name}"] = functools.partial(PARTNERS[name], task, whole)
     for kind, severities in task.shifts:
         for severity in severities:
             shift = functools.partial(_shifted, whole.test, kind, severity)
             makers[f"shift:{kind}:{severity}"] = shift
+    if task.held_out == "extrapolation":
+        for third in range(1, DISTANCES + 1):
+            beyond = functools.partial(_third, whole.ood["extrapolation"], third)
+            makers[f"shift:extrapolation:{third}"] = beyond
     return Splits(makers)
 
 
@@ -196,15 +143,61 @@ def load_splits(task: Task, seed: int) -> Splits:
 @functools.lru_cache(maxsize=2)
 def _load(task: Task, seed: int) -> DataSet:
     whole = data.load(task.data, seed=seed) if isinstance(task.data, str) else task.data(seed)
-    if task.class_split is not None:
-        whole = data.held_out_classes(whole, split=task.class_split)
+    whole = _held_out(task, whole, seed)
     if len(whole.train.x.shape) == 2:
         whole = data.standardise(whole)
     return whole
 
 
+def _held_out(task: Task, whole: DataSet, seed: int) -> DataSet:
+    by_seed = seed if task.split_by_seed else 0
+    split = by_seed % SPLITS if task.class_split is None else task.class_split
+    if task.held_out == "extrapolation":
+        return data.extrapolation(whole, all_parts=True)
+    if task.held_out == "cluster":
+        return data.held_out_cluster(whole, split, all_parts=True)
+    if task.held_out == "classes" or task.class_split is not None:
+        # Where the seed draws the rows the set is small: every row that nobody trained on serves.
+        return data.held_out_classes(whole, split, all_parts=task.split_by_seed)
+    return whole
+
+
 def _itself(split: Split) -> Split:
     return split
+
+
+def _glyphs(task: Task, whole: DataSet) -> Split:
+    return data.glyphs()
+
+
+def _noise(task: Task, whole: DataSet) -> Split:
+    return _alike(data.noise(whole.test), whole)
+
+
+def _letters(task: Task, whole: DataSet) -> Split:
+    return _alike(data.load("notmnist_t10k").test, whole)
+
+
+def _alike(strange: Split, whole: DataSet) -> Split:
+    """Return strange images in the known set's size, statistics and codec, unlabelled."""
+    quality = CIFAR10_JPEG_QUALITY if whole.card.name == "cifar10" else None
+    made = data.matched(strange, whole.train, jpeg_quality=quality)
+    return dataclasses.replace(made, y=None)
+
+
+def _broken(task: Task, whole: DataSet, *, within_class: bool = False) -> Split:
+    blocks = 2 if task.blocks is None else task.blocks
+    return data.dependence_break(whole.test, blocks=blocks, within_class=within_class)
+
+
+PARTNERS: dict[str, Callable[[Task, DataSet], Split]] = {
+    "glyphs": _glyphs,
+    "noise": _noise,
+    "notmnist": _letters,
+    "dependence_break": _broken,
+    "dependence_break_within_class": functools.partial(_broken, within_class=True),
+}
+"""Out-of-distribution partners by name, each made from a task and its loaded set."""
 
 
 def class_count(task: Task, train: Split) -> int:
@@ -222,3 +215,9 @@ def targets(split: Split) -> Tensor:
 def _shifted(split: Split, kind: Corruption, severity: int) -> Split:
     x = data.corrupt(split.x[:], kind, severity, seed=0, row_ids=split.row_ids)
     return Split(x=x, y=split.y, row_ids=split.row_ids, groups=split.groups)
+
+
+def _third(split: Split, third: int) -> Split:
+    """Return one of the thirds of rows that are in the order of their distance."""
+    edges = [round(len(split) * k / DISTANCES) for k in (third - 1, third)]
+    return split[edges[0] : edges[1]]

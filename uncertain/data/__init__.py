@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from uncertain.data.card import Card as Card
     from uncertain.data.catalogue import Listing as Listing
     from uncertain.data.catalogue import listing as listing
+    from uncertain.data.clusters import held_out_cluster as held_out_cluster
     from uncertain.data.control_scores import TRIVIAL_AUROC as TRIVIAL_AUROC
     from uncertain.data.control_scores import controls as controls
     from uncertain.data.corruptions import corrupt as corrupt
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
     from uncertain.data.dataset import DataSet as DataSet
     from uncertain.data.dataset import Split as Split
     from uncertain.data.dataset import standardise as standardise
+    from uncertain.data.dependence import dependence_break as dependence_break
+    from uncertain.data.extrapolate import extrapolation as extrapolation
     from uncertain.data.glyph_images import glyphs as glyphs
     from uncertain.data.held_out import held_out_classes as held_out_classes
     from uncertain.data.loading import load as load
     from uncertain.data.loading import names as names
     from uncertain.data.loading import show as show
+    from uncertain.data.matching import matched as matched
     from uncertain.data.noise_images import noise as noise
     from uncertain.data.ratings import RatedSentences as RatedSentences
     from uncertain.data.ratings import rated_sentences as rated_sentences
@@ -43,10 +47,14 @@ _HOMES = {
     "Split": "dataset",
     "controls": "control_scores",
     "corrupt": "corruptions",
+    "dependence_break": "dependence",
+    "extrapolation": "extrapolate",
     "glyphs": "glyph_images",
     "held_out_classes": "held_out",
+    "held_out_cluster": "clusters",
     "listing": "catalogue",
     "load": "loading",
+    "matched": "matching",
     "names": "loading",
     "noise": "noise_images",
     "rated_sentences": "ratings",

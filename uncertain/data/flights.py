@@ -6,6 +6,8 @@ departure delay, which nearly is the answer, is not. Cancelled and diverted flig
 delay and are left out, so the set says nothing about them.
 """
 
+import dataclasses
+import functools
 import io
 import zipfile
 from pathlib import Path
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uncertain.data.packaged import package_folder
+from uncertain.data.partition import choose
 from uncertain.data.sources import Source
 
 ORIGINS = ("EWR", "JFK", "LGA")
@@ -22,6 +25,8 @@ CARRIERS = (
     *("9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL"),
     *("HA", "MQ", "OO", "UA", "US", "VX", "WN", "YV"),
 )
+LATE = 15
+"""Minutes from which the US Department of Transportation counts an arrival as late."""
 WEATHER = ("temp", "dewp", "humid", "wind_speed", "precip", "pressure", "visib")
 
 
@@ -40,6 +45,30 @@ def read_flights(folder: Path) -> Source:
         features=tuple(columns),
         groups=day.astype(np.int64),
         row_ids=rows.astype(np.int64),
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def read_flights_sample(folder: Path) -> Source:
+    """Read every fortieth flight, chosen by a hash of its row, so that every day keeps some."""
+    source = read_flights(folder)
+    assert source.row_ids is not None
+    assert source.groups is not None
+    kept = choose(source.row_ids, np.zeros(len(source.x), np.int64), share=1 / 40, seed=0)
+    return dataclasses.replace(
+        source,
+        x=source.x[kept],
+        y=source.y[kept],
+        groups=source.groups[kept],
+        row_ids=source.row_ids[kept],
+    )
+
+
+def read_flights_late(folder: Path) -> Source:
+    """Read the same flights with the question whether one arrives 15 minutes late or more."""
+    source = read_flights_sample(folder)
+    return dataclasses.replace(
+        source, y=(source.y >= LATE).astype(np.int64), classes=("on time", "late")
     )
 
 

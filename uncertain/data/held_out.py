@@ -100,7 +100,7 @@ def held_out_classes(
         duplicates={},
         problems=(*dataset.card.problems, f"Held out: {', '.join(names[c] for c in out)}."),
     )
-    return DataSet(**known, card=card, ood={**dataset.ood, "held_out": _join(strange)})
+    return DataSet(**known, card=card, ood={**dataset.ood, "held_out": join(strange)})
 
 
 def _labels(part: Split, new_label: torch.Tensor) -> torch.Tensor:
@@ -114,7 +114,8 @@ def _keep(part: Split, new_label: torch.Tensor) -> Split:
     return dataclasses.replace(part[labels >= 0], y=labels[labels >= 0])
 
 
-def _join(parts: list[Split]) -> Split:
+def join(parts: list[Split]) -> Split:
+    """Return the labelled rows of several splits as one."""
     if len(parts) == 1:
         return parts[0]
     labels = [part.y for part in parts if part.y is not None]

@@ -45,8 +45,8 @@ def load(
 ) -> DataSet:
     """Load a data set, split into training, validation and test parts.
 
-    Where a set has standard splits, the test part is the standard one and seed s uses split s;
-    elsewhere a fifth of the rows is drawn by the seed. The validation part, an eighth of the rest,
+    Where a set has S standard splits, the test part is the standard one and seed s uses split s modulo
+    S; elsewhere a fifth of the rows is drawn by the seed. The validation part, an eighth of the rest,
     is always cut from the training part. Parts are stratified by class, or by tenths of the target,
     and rows of one group (copies of a row, flights of a day) stay together, except where a standard
     test part tears them apart; the card counts those.
@@ -54,7 +54,7 @@ def load(
     Args:
         name: One of :func:`names`.
         seed: Draws the parts.
-        split: The standard split to use, from 0; by default ``seed``. Sets with one standard test
+        split: The standard split to use, from 0; by default the seed's. Sets with one standard test
             part, or none, take no other.
         data_dir: Folder of local data; by default the one that ``UNCERTAIN_DATA`` names.
         dtype: Of inputs and regression targets. Files hold float64; float32 rounds a target by at
@@ -128,16 +128,13 @@ def _test_rows(name: str, source: Source, seed: int, split: int | None) -> NDArr
         )
     if not source.tests:
         return None
-    k = (seed if split is None else split) if several else 0
-    if several:
-        checks.check_range(
-            "seed" if split is None else "split",
-            k,
-            0,
-            len(source.tests) - 1,
-            hint=f"{name} has {len(source.tests)} standard splits and seed s uses split s",
-        )
-    return source.tests[k]
+    if not several:
+        return source.tests[0]
+    if split is None:
+        return source.tests[seed % len(source.tests)]
+    last = len(source.tests) - 1
+    checks.check_range("split", split, 0, last, hint=f"{name} has {last + 1} standard splits")
+    return source.tests[split]
 
 
 def _read(name: str, folder: Path | None) -> tuple[Source, NDArray[np.uint64]]:

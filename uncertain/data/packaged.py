@@ -1,5 +1,6 @@
 """Sets that come inside a package of the ``[benchmark]`` extra, so they need no download."""
 
+import dataclasses
 import gzip
 from importlib import util
 from pathlib import Path
@@ -36,6 +37,30 @@ def read_wine(folder: Path) -> Source:
 def read_iris(folder: Path) -> Source:
     """Read Fisher's irises."""
     return _table(_scikit_learn().load_iris())
+
+
+def read_diabetes_high(folder: Path) -> Source:
+    """Read the diabetes study with the question whether progression is above its median, 140.5."""
+    source = read_diabetes(folder)
+    return dataclasses.replace(
+        source, y=(source.y > 140.5).astype(np.int64), classes=("lower", "higher")
+    )
+
+
+def read_autompg(folder: Path) -> Source:
+    """Read the cars of 1970 to 1982 with the question where each was made."""
+    file = package_folder("mlxtend") / "data" / "data" / "autompg.csv.gz"
+    lines = [line.split(",") for line in gzip.decompress(file.read_bytes()).decode().splitlines()]
+    columns = [[float(line[j]) for j in (0, 1, 2, 3, 4, 5, 8)] for line in lines]
+    return Source(
+        np.array(columns),
+        np.array([int(line[6]) - 1 for line in lines], np.int64),
+        features=(
+            *("cylinders", "displacement", "horsepower", "weight"),
+            *("acceleration", "model_year", "mpg"),
+        ),
+        classes=("America", "Europe", "Japan"),
+    )
 
 
 def read_mnist5k(folder: Path) -> Source:
