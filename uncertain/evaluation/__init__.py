@@ -18,6 +18,8 @@ rank by uncertainty          :func:`uncertainty_scores`, :func:`ranking_estimate
                              :func:`area_under_roc`, :func:`average_precision`,
                              :func:`false_positive_rate`, :func:`area_under_risk_coverage`
 doubt the two parts          :func:`disentangle`, with :class:`Retraining`
+promise a risk               :func:`control_risk`, :func:`learn_then_test`,
+                             :func:`control_selective_risk`
 compare models               :func:`paired_mean`, :func:`compare_methods`, :func:`ranking_differences`,
                              :func:`paired_bootstrap`
 ===========================  ======================================================================
@@ -82,6 +84,10 @@ if TYPE_CHECKING:
     from uncertain.evaluation.report import write_report as write_report
     from uncertain.evaluation.results import Results as Results
     from uncertain.evaluation.results import Row as Row
+    from uncertain.evaluation.risk_control import Controlled as Controlled
+    from uncertain.evaluation.risk_control import control_risk as control_risk
+    from uncertain.evaluation.risk_control import control_selective_risk as control_selective_risk
+    from uncertain.evaluation.risk_control import learn_then_test as learn_then_test
     from uncertain.evaluation.rows import write_rows as write_rows
     from uncertain.evaluation.scores import brier as brier
     from uncertain.evaluation.scores import crps as crps
@@ -91,6 +97,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Collected": "collected",
+    "Controlled": "risk_control",
     "Predictions": "predictions",
     "RepeatedRowsWarning": "predictions",
     "Results": "results",
@@ -105,6 +112,8 @@ _HOMES = {
     "classification_estimates": "classification_report",
     "collect": "recording",
     "compare_methods": "comparison",
+    "control_risk": "risk_control",
+    "control_selective_risk": "risk_control",
     "coverage": "regression",
     "crps": "scores",
     "disentangle": "disentanglement",
@@ -116,6 +125,7 @@ _HOMES = {
     "false_positive_rate": "ranking",
     "from_distribution": "distributions",
     "interval_score": "scores",
+    "learn_then_test": "risk_control",
     "load_collected": "collected",
     "nll": "scores",
     "paired_bootstrap": "comparison_bootstrap",
