@@ -44,6 +44,10 @@ class Controlled:
             no threshold.
         n: Calibration rows.
         reason: Why there is no threshold.
+
+    Example:
+        >>> control_risk(np.zeros((3, 2)), [0.0, 1.0], allowed=0.1).reason
+        '3 rows are too few: at least 9'
     """
 
     threshold: float

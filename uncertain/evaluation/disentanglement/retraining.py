@@ -46,6 +46,11 @@ class Retraining:
 
     Raises:
         ValueError: Fewer than two sizes or seeds, a size out of range, lengths that differ.
+
+    Example:
+        >>> plan = Retraining(lambda x, y, seed: None, torch.zeros(160, 3), torch.arange(160) % 2)
+        >>> plan.sizes, plan.trainings
+        ((10, 25, 63, 160), 25)
     """
 
     train: Train
