@@ -604,3 +604,23 @@ def test_a_terminal_without_unicode_ends_no_evaluation():
     done = process("evaluate", *files, *QUICK, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 0, done.stderr
     assert "Differences: a minus b" in done.stdout
+
+
+def test_by_a_column_prints_the_worst_subgroup(folder):
+    rng = np.random.default_rng(0)
+    site = np.repeat(["a", "b"], 40)
+    y = rng.normal(size=80) + 3 * (site == "b")
+    np.savez("gp.npz", mean=np.zeros(80), scale=np.ones(80), y=y, site=site)
+    out = evaluate("gp.npz", "--by", "site", "--json", "t.json").output
+    assert "Worst subgroups" in out
+    worst = Results.read("t.json").select(metric="crps", subgroup="worst site").rows[0]
+    assert worst.reason.startswith("b is the worst of 2")
+
+
+def test_by_class_needs_no_array_and_by_an_unknown_one_is_told(folder):
+    p = np.random.default_rng(0).dirichlet([1, 1], 40)
+    np.savez("net.npz", probs=p, labels=np.arange(40) % 2)
+    evaluate("net.npz", "--by", "class", "--quiet", "--json", "t.json")
+    assert {"class=0", "class=1"} <= {row.subgroup for row in Results.read("t.json")}
+    line = error("evaluate", "net.npz", "--by", "site")
+    assert "--by names `site`, which is not there: the file has `probs`, `labels`" in line

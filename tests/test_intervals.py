@@ -41,6 +41,21 @@ def test_tails_at_the_ends() -> None:
 # Proportions and means
 
 
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.9995])
+def test_clopper_pearson_against_statsmodels(level: float) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
+    for k in range(31):
+        found = iv.clopper_pearson(k, 30, level=level)
+        expected = proportion_confint(k, 30, alpha=1 - level, method="beta")
+        assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
+
+
+def test_clopper_pearson_refuses_more_successes_than_trials() -> None:
+    with pytest.raises(ValueError, match=r"`successes` should lie in \[0, 3\], got 4"):
+        iv.clopper_pearson(4, 3)
+
+
 @pytest.mark.parametrize("n", [10, 50, 100, 2000])
 def test_wilson_against_statsmodels_away_from_the_corners(n: int) -> None:
     from statsmodels.stats.proportion import proportion_confint

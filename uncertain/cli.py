@@ -86,6 +86,12 @@ def evaluate(
     level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
     replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by", help="Array to judge by the values of, or class or predicted; repeatable."
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
 ) -> None:
     """Judge predictions made by any framework; several files are compared in pairs."""
@@ -121,6 +127,7 @@ def evaluate(
             level=level,
             replicates=replicates,
             seed=seed,
+            by=by or [],
             command=_command(),
         )
         if not quiet:

@@ -1,6 +1,7 @@
 """The page against the table: every number in it, every plotted point, and what it must not do."""
 
 import base64
+import dataclasses
 import html.parser
 import re
 import struct
@@ -564,3 +565,30 @@ sys.exit(f"imported {{found}}" if found else 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_subgroups_have_a_table_with_the_worst_marked():
+    case = value_predictions("gp", 1.0, 0)
+    site = np.repeat(["a", "<b>", "c"], [300, 300, 400])
+    target = np.where(site == "<b>", case.target + 4, case.target)
+    case = dataclasses.replace(case, target=target, columns={"site": site})
+    results = evaluate(case, by=["site"])
+    page = render_report(results, [case], title="By site")
+    section = page.split('id="subgroups"')[1].split("</section>")[0]
+    assert "&lt;b&gt;" in section
+    assert "<b>" not in section
+    marked = re.findall(r'<td[^>]*data-subgroup="([^"]*)"[^>]*><span><span class="worst">', section)
+    assert set(marked) == {"site=&lt;b&gt;"}
+    (worst,) = results.select(metric="crps", subgroup="worst site")
+    assert f'data-low="{worst.low!r}"' in section
+    # The other sections know nothing of subgroups.
+    figures = page.split('id="figures"')[1].split("</section>")[0]
+    assert "data-subgroup" not in figures
+
+
+def test_many_subgroups_are_cut_to_the_worst():
+    case = value_predictions("gp", 1.0, 0)
+    case = dataclasses.replace(case, columns={"batch": np.arange(N) // 20})
+    page = render_report(evaluate(case, by=["batch"]), [case], title="Batches")
+    section = page.split('id="subgroups"')[1].split("</section>")[0]
+    assert "10 more subgroups are in the results file." in section

@@ -15,6 +15,7 @@ from uncertain.evaluation.alignment import canonical_order, in_one_order, same_r
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Row, natural_key
 from uncertain.evaluation.row_scores import row_scores, split_variant
+from uncertain.evaluation.worst import worst_of_trainings
 from uncertain.intervals import Estimate, crossed, over_trainings, undefined
 
 _SHARES = frozenset(
@@ -113,9 +114,9 @@ def _spreads(
     """
     figures: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        done = (row.task, row.source, row.split, row.metric) in covered
+        done = (row.task, row.source, row.split, row.metric) in covered and not row.subgroup
         if row.training and not done and row.kind in ("estimate", "undefined"):
-            key = (row.task, row.source, row.split, row.metric, row.variant)
+            key = (row.task, row.source, row.split, row.metric, row.variant, row.subgroup)
             figures.setdefault(key, []).append(row)
     found = []
     for trained in figures.values():
@@ -123,6 +124,7 @@ def _spreads(
             trained.sort(key=lambda row: natural_key(row.training))
             first = trained[0]
             reason = first.reason if first.reason.startswith("trivial") else ""
+            reason = worst_of_trainings(trained) or reason
             alone = (first.task, first.source) in apart
             for estimate in _over_figures(trained, level)[: 1 if alone else None]:
                 estimate = _within_range(first.metric, estimate)
@@ -135,6 +137,7 @@ def _spreads(
                         split=first.split,
                         task=first.task,
                         positive_class=first.positive_class,
+                        subgroup=first.subgroup,
                     )
                 )
     return found

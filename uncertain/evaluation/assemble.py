@@ -34,7 +34,7 @@ def build_predictions(
     """
     labels = roles.get("labels")
     if labels is not None:
-        labels = _one_per_row("labels", labels)
+        labels = one_per_row("labels", labels)
     class_names = _class_names(roles)
     # Without labels to count, the first axis is taken to be the rows.
     counted = None if rows_first else labels
@@ -177,7 +177,7 @@ def _level(name: str) -> float:
 
 
 def _from_moments(roles: Mapping[str, np.ndarray]) -> ArrayDistribution:
-    loc = _one_per_row("mean", _floats(roles, "mean"))
+    loc = one_per_row("mean", _floats(roles, "mean"))
     if "scale" in roles and "variance" in roles:
         raise ValueError(
             "both a scale and a variance are there: name one with --scale or --variance."
@@ -202,7 +202,7 @@ def _spread(roles: Mapping[str, np.ndarray], role: str, rows: int) -> np.ndarray
     value = np.asarray(roles[role])
     if value.ndim == 0:
         value = np.full(rows, value)
-    return _one_per_row(role, _floats({role: value}, role))
+    return one_per_row(role, _floats({role: value}, role))
 
 
 def _refuse_square(name: str, what: str, array: np.ndarray) -> None:
@@ -251,7 +251,8 @@ def _floats(roles: Mapping[str, np.ndarray], role: str, *, finite: bool = True) 
     return array
 
 
-def _one_per_row(role: str, array: np.ndarray) -> np.ndarray:
+def one_per_row(role: str, array: np.ndarray) -> np.ndarray:
+    """Return an array of one value a row, (N,), from (N, 1) too; raise for other shapes."""
     array = np.asarray(array)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -263,7 +264,7 @@ def _one_per_row(role: str, array: np.ndarray) -> np.ndarray:
 
 
 def _optional(roles: Mapping[str, np.ndarray], role: str) -> np.ndarray | None:
-    return _one_per_row(role, roles[role]) if role in roles else None
+    return one_per_row(role, roles[role]) if role in roles else None
 
 
 def _classes(distribution: ArrayDistribution) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from uncertain.evaluation.formatting import count, decimals, figure, interval, number, p_text
 from uncertain.evaluation.leakage import LEAK, leaks_of
 from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.worst import worst_name
 from uncertain.terminal import Console, Table, Text
 
 ECE = "equal_width,15,l1,top_label"
@@ -22,6 +23,8 @@ _HEADLINES = (
 """What is shown of labelled rows, in order: the rest is in the files."""
 _BRIEF = ("accuracy", "nll", "crps", "rmse", "ece_debiased")
 """What is shown of other splits than `test`."""
+_OF_SUBGROUPS = ("accuracy", "nll", "crps", "rmse", "ece_debiased", "coverage")
+"""What is shown of the worst subgroups."""
 _OOD = ("auroc", "fpr95_ood_positive")
 _OOD_SCORES = ("msp", "epistemic", "sd", "width")
 _CALIBRATION = "squared_calibration_error_debiased"
@@ -116,14 +119,45 @@ def _print_task(results: Results, console: Console) -> None:
         _say(console, "Over both: intervals hold for new trainings and new rows.", style="dim")
     for remark in dict.fromkeys(_remarks(shown)):
         _say(console, remark, style="dim")
+    _print_worst(results, console)
     _print_differences(results, console)
+
+
+def _print_worst(results: Results, console: Console) -> None:
+    """Print the worst subgroup of the headline figures, a line a figure and column."""
+    found = [
+        row
+        for row in results
+        if worst_name(row) and _place(row) is not None and row.metric in _OF_SUBGROUPS
+    ]
+    if not found:
+        return
+    found.sort(key=lambda row: (row.subgroup, _place(row)))
+    lines = [
+        {
+            "figure": _name(row),
+            "column": row.subgroup.removeprefix("worst "),
+            "worst": worst_name(row),
+            "source": row.source + (f" ({row.training})" if row.training else ""),
+            "split": row.split,
+            "value": figure(row),
+            _interval_name(found): interval(row),
+            "rows": count(row.n),
+        }
+        for row in found
+    ]
+    alone = {name for name in ("source", "split") if len({line[name] for line in lines}) == 1}
+    _say(console, "")
+    _say(console, "Worst subgroups", style="bold")
+    _print_lines(lines, console, without=alone)
+    _say(console, "Their intervals hold for all subgroups of a column together.", style="dim")
 
 
 def _headlines(results: Results) -> list[Row]:
     """Return the rows to show, in order: of a source's trainings the mean where there is one."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in results:
-        if not row.other and _place(row) is not None:
+        if not row.other and not row.subgroup and _place(row) is not None:
             found.setdefault((row.split, row.metric, row.variant, row.source), []).append(row)
     chosen = _without_weak_controls([row for rows in found.values() for row in _widest(rows)])
     splits = list(dict.fromkeys(row.split for row in results))
@@ -250,7 +284,7 @@ def _beside(row: Row, results: Results) -> str:
     if row.metric != "ece":
         return ""
     nulls = results.select(
-        metric="ece_null", source=row.source, split=row.split, variant=row.variant
+        metric="ece_null", source=row.source, split=row.split, variant=row.variant, subgroup=""
     )
     found = [
         null.value

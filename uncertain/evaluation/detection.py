@@ -39,12 +39,12 @@ def detection_rows(
             test = tests[case.task, case.source, case.training]
             rows += _ood_rows(test, case, level=level, replicates=replicates, seed=seed)
         elif case.is_classification and case.target is not None:
-            rows += _error_rows(case, level=level, replicates=replicates, seed=seed)
+            rows += error_rows(case, level=level, replicates=replicates, seed=seed)
     rows += _control_rows(cases, tests, level=level, seed=seed)
     return _mark_trivial(rows)
 
 
-def _error_rows(case: Predictions, *, level: float, replicates: int, seed: int) -> list[Row]:
+def error_rows(case: Predictions, *, level: float, replicates: int, seed: int) -> list[Row]:
     """Return how well each score ranks the mistakes: AUROC, AUPR both ways, FPR95 and AURC."""
     wrong = predicted_classes(case) != np.asarray(case.target)
     rows: list[Row] = []

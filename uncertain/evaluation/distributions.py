@@ -25,6 +25,7 @@ def from_distribution(
     groups: Column | None = None,
     weights: Column | None = None,
     scores: Mapping[str, Column] | None = None,
+    columns: Mapping[str, Column] | None = None,
     class_names: Sequence[str] | None = None,
     inputs: Mapping[Any, Any] | None = None,
     source: str = "model",
@@ -44,6 +45,7 @@ def from_distribution(
         groups: N resampling units.
         weights: N non-negative weights.
         scores: More uncertainty scores, each (N,), larger is less certain.
+        columns: Facts of each row, each (N,), by which figures can be had.
         class_names: One name a class.
         inputs: Row id -> what the model saw, for the report; needs ``row_ids``.
         source: The model's name.
@@ -71,6 +73,7 @@ def from_distribution(
         groups=_array(groups),
         weights=_array(weights),
         scores={name: np.asarray(_array(score)) for name, score in (scores or {}).items()},
+        columns={name: np.asarray(_array(column)) for name, column in (columns or {}).items()},
         class_names=None if class_names is None else tuple(class_names),
         inputs=inputs,
         source=source,

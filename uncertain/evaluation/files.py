@@ -31,6 +31,7 @@ def evaluate_files(
     level: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
+    by: Sequence[str] = (),
     command: str = "",
 ) -> Results:
     """Judge the predictions in files; several files are compared in pairs.
@@ -49,6 +50,8 @@ def evaluate_files(
         level: Confidence level, in (0, 1).
         replicates: Bootstrap replicates, at least 100.
         seed: Seed of the bootstrap.
+        by: Arrays by whose values every figure is had too, and the worst subgroup; ``class`` is the
+            label and ``predicted`` the predicted class.
         command: The command line, kept in the results.
 
     Returns:
@@ -71,7 +74,7 @@ def evaluate_files(
     inside = [*files, *(path for _, path in ood), *([] if inputs is None else [inputs])]
     _check_outputs({"--out": out, "--json": json, "--rows": rows}, inside)
     predictions = [
-        *_read_sources(files, dict(columns or {}), renormalise=renormalise),
+        *_read_sources(files, dict(columns or {}), by, renormalise=renormalise),
         *_read_ood(files, ood, dict(columns or {}), renormalise=renormalise),
     ]
     if inputs is not None:
@@ -79,7 +82,9 @@ def evaluate_files(
         predictions = [
             dataclasses.replace(p, inputs=images) if p.split == "test" else p for p in predictions
         ]
-    results = evaluate(predictions, level=level, seed=seed, replicates=replicates, command=command)
+    results = evaluate(
+        predictions, level=level, seed=seed, replicates=replicates, by=by, command=command
+    )
     if json is not None:
         results.write(json, format="json")
     if rows is not None:
@@ -110,7 +115,7 @@ def _check_outputs(outputs: Mapping[str, StrPath | None], inside: Sequence[StrPa
 
 
 def _read_sources(
-    files: Sequence[StrPath], columns: dict[str, str], *, renormalise: bool
+    files: Sequence[StrPath], columns: dict[str, str], by: Sequence[str], *, renormalise: bool
 ) -> list[Predictions]:
     named = dict(columns)
     labels = named.get("labels")
@@ -125,6 +130,7 @@ def _read_sources(
             columns=named,
             labels_from=labels_from,
             source=source,
+            by=by,
             renormalise=renormalise,
         )
         for file, source in zip(files, sources, strict=True)

@@ -165,7 +165,18 @@ def _cells(results: Results) -> tuple[list[str], list[list[str]]]:
     rows = results.rows
     levels = sorted({row.level for row in rows if row.has_interval})
     named = f"{100 * levels[0]:g}% interval" if len(levels) == 1 else "interval"
-    texts = ("task", "split", "metric", "variant", "kind", "source", "other", "training", "over")
+    texts = (
+        "task",
+        "split",
+        "subgroup",
+        "metric",
+        "variant",
+        "kind",
+        "source",
+        "other",
+        "training",
+        "over",
+    )
     always = ("split", "metric", "source")
     usual = {"kind": {"estimate"}, "over": {"items"}}
     shown = [

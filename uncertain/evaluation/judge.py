@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from uncertain.evaluation.leakage import with_leaks
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Results, Row
 from uncertain.evaluation.row_scores import class_arrays
+from uncertain.evaluation.subgroups import subgroup_rows, subgroups
 from uncertain.intervals import Estimate, check_level
 
 
@@ -29,6 +31,7 @@ def evaluate(
     replicates: int = 1000,
     seed: int = 0,
     compare: bool = True,
+    by: Sequence[str] = (),
     command: str = "",
 ) -> Results:
     """Judge predictions.
@@ -41,6 +44,8 @@ def evaluate(
         replicates: Bootstrap replicates, at least 100.
         seed: Seed of the bootstrap.
         compare: Whether sources are compared in pairs on each task's ``test`` split.
+        by: Columns by whose values every figure is had too, and the worst subgroup: names of
+            ``Predictions.columns``, ``class`` for the label, ``predicted`` for the predicted class.
         command: The command line, kept in the results.
 
     Returns:
@@ -50,8 +55,8 @@ def evaluate(
     Raises:
         TypeError: Something else than predictions.
         ValueError: Nothing to judge, the same predictions twice, an unnamed training beside others,
-            an out-of-distribution split without a test split of the same source and training, or
-            sources that can't be paired.
+            an out-of-distribution split without a test split of the same source and training,
+            sources that can't be paired, or a column of ``by`` that is not there or is no grouping.
 
     Example:
         >>> from uncertain.families import ArrayDistribution
@@ -74,16 +79,23 @@ def evaluate(
     cases = [_without_trivial_groups(case) for case in cases]
     _check_distinct(cases)
     _check_labelled(cases)
+    judged = [case for case in cases if case.target is not None and case.ood_name is None]
+    members = subgroups(judged, by)
     rows: list[Row] = []
-    for case in cases:
-        if case.target is not None and case.ood_name is None:
-            rows += judge_one(case, level=level, replicates=replicates, seed=seed)
+    for case in judged:
+        rows += judge_one(case, level=level, replicates=replicates, seed=seed)
+    for group in members:
+        judge = partial(judge_one, level=level, replicates=replicates, seed=seed)
+        rows += subgroup_rows(group, judge=judge, level=level, replicates=replicates, seed=seed)
     rows += detection_rows(cases, level=level, replicates=replicates, seed=seed)
     rows += across_trainings(rows, cases, level=level)
     if compare and len({case.source for case in cases}) > 1:
         from uncertain.evaluation.pairs import compare_sources
 
-        pairs, letters = compare_sources(cases, rows, level=level, replicates=replicates, seed=seed)
+        whole = [row for row in rows if not row.subgroup]
+        pairs, letters = compare_sources(
+            cases, whole, level=level, replicates=replicates, seed=seed
+        )
         rows = [_lettered(row, letters) for row in rows] + pairs
     return Results.create(with_leaks(rows, cases), command=command, seed=seed)
 
@@ -199,4 +211,5 @@ def _check_labelled(cases: Sequence[Predictions]) -> None:
 
 def _lettered(row: Row, letters: dict[tuple[str, ...], str]) -> Row:
     key = (row.task, row.split, row.metric, row.variant, row.source, row.training, row.over)
-    return dataclasses.replace(row, rank_group=letters[key]) if key in letters else row
+    known = key in letters and not row.subgroup
+    return dataclasses.replace(row, rank_group=letters[key]) if known else row

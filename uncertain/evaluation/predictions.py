@@ -19,6 +19,8 @@ from uncertain.predictive.provenance import FittedOn
 CLASS_FAMILIES = frozenset({"bernoulli", "categorical", "dirichlet_categorical"})
 _SPLIT = re.compile(r"test|validation|train|ood:.+|shift:[^:]+:[^:]+", re.DOTALL)
 _PER_ROW = ("row_ids", "groups", "weights")
+RESERVED = ("class", "predicted")
+"""What subgroups are made of without a column: the label, and the most probable class."""
 
 
 class RepeatedRowsWarning(UserWarning):
@@ -43,6 +45,8 @@ class Predictions:
         training: Which training (seed) of the source.
         task: The data set.
         scores: More uncertainty scores by name, each (N,), larger = less certain.
+        columns: Facts of each row by name (site, severity, sex), each (N,): what figures can be
+            had by, in ``evaluate(..., by=...)``. Names other than ``class`` and ``predicted``.
         inputs: Row id -> what the model saw (an image, a text), for the report; any subset of rows.
         fitted_on: The rows that calibrators of these predictions were fitted on; judged on them, every
             figure of the source says so.
@@ -72,6 +76,7 @@ class Predictions:
     training: str = ""
     task: str = ""
     scores: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     inputs: Mapping[Any, Any] | None = None
     fitted_on: tuple[FittedOn, ...] = ()
 
@@ -91,6 +96,7 @@ class Predictions:
             object.__setattr__(self, "weights", _checked_weights(self.weights))
         self._set_scores(rows)
         object.__setattr__(self, "fitted_on", tuple(self.fitted_on))
+        object.__setattr__(self, "columns", _checked_columns(self.columns, rows))
         if self.inputs is not None and self.row_ids is None:
             raise ValueError(
                 "`row_ids` should be given beside `inputs`, got none: inputs are joined by row id, "
@@ -161,6 +167,7 @@ class Predictions:
         }
         chosen["distribution"] = families.select(self.distribution, index)
         chosen["scores"] = {name: score[index] for name, score in self.scores.items()}
+        chosen["columns"] = {name: column[index] for name, column in self.columns.items()}
         # The rows were looked at when the whole was made: say it once.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RepeatedRowsWarning)
@@ -214,6 +221,22 @@ class Predictions:
             if score.dtype.kind == "f" and np.isnan(score).any():
                 checks.check_finite(shown, np.where(np.isinf(score), 0, score))
         object.__setattr__(self, "scores", scores)
+
+
+def _checked_columns(columns: Mapping[str, Any], rows: int) -> dict[str, NDArray[Any]]:
+    checked = {str(name): np.asarray(column) for name, column in columns.items()}
+    for name, column in checked.items():
+        if name in RESERVED:
+            raise ValueError(
+                f"`columns` should have names other than {' and '.join(RESERVED)}, which are the "
+                f"label and the most probable class, got {name!r}: call it something else."
+            )
+        shown = f"columns[{name!r}]"
+        checks.check_shape(shown, column, (rows,), hint="one value a row")
+        if column.dtype.kind not in "fiubUSO":
+            raise TypeError(f"`{shown}` should hold numbers or text, got dtype {column.dtype}.")
+        checks.check_finite(shown, column, hint="give missing values a value of their own")
+    return checked
 
 
 def _checked_class_names(predictions: Predictions) -> tuple[str, ...]:

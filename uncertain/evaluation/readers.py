@@ -11,15 +11,15 @@ import dataclasses
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from uncertain import checks
-from uncertain.evaluation.assemble import build_predictions
-from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.assemble import build_predictions, one_per_row
+from uncertain.evaluation.predictions import RESERVED, Predictions
 from uncertain.evaluation.roles import assign_roles
 
 FORMATS = (".npz", ".npy", ".parquet", ".csv")
@@ -46,6 +46,7 @@ def read_predictions(
     labels_from: str | Path | None = None,
     source: str | None = None,
     split: str = "test",
+    by: Sequence[str] = (),
     renormalise: bool = False,
     labelled: bool = True,
 ) -> Predictions:
@@ -60,6 +61,8 @@ def read_predictions(
         labels_from: A second file with the labels alone (``.npy``, or a table of one column).
         source: The model's name; the file's stem by default.
         split: ``test``, ``ood:NAME`` or ``shift:KIND:SEVERITY``.
+        by: Arrays to keep as facts of the rows, by which figures can be had; ``class`` and
+            ``predicted`` need no array.
         renormalise: Divide each row of probabilities by its sum instead of refusing sums that are
             not one.
         labelled: Whether labels are required; out-of-distribution files need none, and any that are
@@ -89,21 +92,34 @@ def read_predictions(
         columns = {**(columns or {}), "labels": "labels"}
     roles: dict[str, np.ndarray] = {}
     try:
+        kept = _kept(arrays, by)
         if metadata.get("format") is not None:
-            return _from_own_format(path, arrays, columns or {}, source=source, split=split)
+            read = _from_own_format(path, arrays, columns or {}, source=source, split=split)
+            return dataclasses.replace(read, columns=kept)
         roles = assign_roles(arrays, columns or {}, labelled=labelled)
         if split.startswith("ood:"):
             # What strange rows are called is no class that the model knows.
             roles.pop("labels", None)
-        return build_predictions(
+        built = build_predictions(
             roles,
             source=source or path.stem,
             split=split,
             renormalise=renormalise,
             rows_first=path.suffix.lower() in (".csv", ".parquet"),
         )
+        return dataclasses.replace(built, columns=kept) if kept else built
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {_with_options(str(error), arrays, roles)}") from error
+
+
+def _kept(arrays: Mapping[str, np.ndarray], by: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the arrays that rows are to be grouped by, one value a row."""
+    names = [name for name in by if name not in RESERVED]
+    for name in names:
+        if name not in arrays:
+            have = ", ".join(f"`{n}`" for n in arrays if not n.endswith(".columns"))
+            raise ValueError(f"--by names `{name}`, which is not there: the file has {have}.")
+    return {name: one_per_row(name, arrays[name]) for name in names}
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

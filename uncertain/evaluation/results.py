@@ -71,6 +71,8 @@ class Row:
         reason: Why the value or the interval is missing or unusual.
         positive_class: What a ranking metric counts as positive.
         rank_group: Sources that share a letter are not told apart.
+        subgroup: Which rows the figure is about, part of its name: ``site=B``, or ``worst site``
+            for the worst of a column's subgroups; empty for all rows.
         versions: What computed it.
 
     Raises:
@@ -104,6 +106,7 @@ class Row:
     positive_class: str = ""
     rank_group: str = ""
     versions: str = ""
+    subgroup: str = ""
 
     def __post_init__(self) -> None:
         # NumPy scalars become plain numbers, so that rows print, hash and serialise alike.
@@ -150,6 +153,7 @@ class Row:
         training: str = "",
         other: str = "",
         positive_class: str = "",
+        subgroup: str = "",
     ) -> Row:
         """Return the row of an :class:`~uncertain.intervals.Estimate`.
 
@@ -179,6 +183,7 @@ class Row:
             p_value=estimate.p_value,
             reason=estimate.reason,
             positive_class=positive_class,
+            subgroup=subgroup,
         )
 
 
@@ -295,6 +300,7 @@ class Results:
         training: str | Collection[str] | None = None,
         other: str | Collection[str] | None = None,
         over: str | Collection[str] | None = None,
+        subgroup: str | Collection[str] | None = None,
     ) -> Results:
         """Return the rows whose fields equal what is given, or are among it.
 
@@ -306,6 +312,7 @@ class Results:
         asked = {
             "metric": metric, "source": source, "split": split, "variant": variant, "kind": kind,
             "task": task, "training": training, "other": other, "over": over,
+            "subgroup": subgroup,
         }  # fmt: skip
         wanted = [
             (name, frozenset((want,) if isinstance(want, str) else want))
@@ -451,6 +458,7 @@ def _sort_key(row: Row) -> tuple[Any, ...]:
     # Every field takes part, so that the order never depends on the order of arrival.
     name = (
         natural_key(row.task), split_key(row.split), KINDS.index(row.kind) == 1,
+        natural_key(row.subgroup),
         metric_key(row.metric), natural_key(row.variant), natural_key(row.source),
         natural_key(row.training), natural_key(row.other), row.over, row.kind, row.level,
         row.positive_class,
@@ -482,7 +490,7 @@ def _without_duplicates(rows: Iterable[Row]) -> Iterator[Row]:
 def _identity(row: Row) -> tuple[Any, ...]:
     return (
         row.task, row.split, row.metric, row.variant, row.source, row.training, row.other,
-        row.over, row.kind, row.level, row.positive_class,
+        row.over, row.kind, row.level, row.positive_class, row.subgroup,
     )  # fmt: skip
 
 

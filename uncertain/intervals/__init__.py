@@ -3,7 +3,7 @@
 ==============================  =========================================================================
 question                        function
 ==============================  =========================================================================
-a proportion of rows            :func:`wilson`, :func:`proportion`
+a proportion of rows            :func:`wilson`, :func:`proportion`; exact: :func:`clopper_pearson`
 a mean of row scores            :func:`mean_t` (from sums), :func:`mean` (rows), :func:`ratio_t` (groups)
 an area under the ROC curve     :func:`delong`; two models: :func:`delong_difference`
 any function of binned weights  :func:`cell_weights`, :func:`bootstrap_estimate`
@@ -60,7 +60,13 @@ from uncertain.intervals.means import (
     t_estimate,
 )
 from uncertain.intervals.multiple import holm, rank_groups
-from uncertain.intervals.proportions import design_effect, proportion, wilson, wilson_bounds
+from uncertain.intervals.proportions import (
+    clopper_pearson,
+    design_effect,
+    proportion,
+    wilson,
+    wilson_bounds,
+)
 
 __all__ = [
     "AreaVariance",
@@ -75,6 +81,7 @@ __all__ = [
     "cell_weights",
     "check_level",
     "check_weights",
+    "clopper_pearson",
     "crossed",
     "crossed_contrast",
     "crossed_difference",

@@ -74,6 +74,42 @@ def wilson(
     return Estimate(successes / n, low, high, round(n), level)
 
 
+def clopper_pearson(successes: float, n: float, *, level: float = 0.95) -> Estimate:
+    r"""Return a proportion with Clopper and Pearson's exact interval, conservative everywhere.
+
+    Each end leaves at most :math:`(1 - \text{level}) / 2` on its side, where Wilson's interval only
+    balances its two sides at the middle: at levels near 1, as many comparisons need, one side of
+    that may miss three times too often. Counts may be fractional, as effective numbers of rows are.
+
+    Args:
+        successes: Count of successes, from 0 to ``n``.
+        n: Count of trials, positive.
+        level: Nominal coverage.
+
+    Raises:
+        ValueError: Where ``successes`` lies outside [0, n], or the other numbers out of range.
+
+    References:
+        Clopper and Pearson, The use of confidence or fiducial limits illustrated in the case of the
+        binomial, Biometrika (1934).
+
+    Example:
+        >>> e = clopper_pearson(90, 100)
+        >>> round(e.low, 4), round(e.high, 4)
+        (0.8238, 0.951)
+    """
+    from scipy.special import betaincinv
+
+    check_level(level)
+    check_range("n", n, 0, open_low=True)
+    check_range("successes", successes, 0, n)
+    tail = (1 - level) / 2
+    failures = n - successes
+    low = float(betaincinv(successes, failures + 1, tail)) if successes > 0 else 0.0
+    high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures > 0 else 1.0
+    return Estimate(successes / n, low, high, round(n), level)
+
+
 def wilson_bounds(
     p: float, n: float, *, level: float = 0.95, df: float = math.inf
 ) -> tuple[float, float]:

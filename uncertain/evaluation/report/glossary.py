@@ -294,6 +294,8 @@ TERMS = {
     "Holm": "Correction of p-values for the number of comparisons made.",
     "Groups": "Rows that belong together (one patient, one image) count as one when intervals are "
     "made.",
+    "Subgroup": "Rows that share a value of a column. The worst one is picked for its noise too, so its "
+    "interval holds for all subgroups of the column together.",
     "Control": "A score that looks at no model. Where one tells the two sets apart, the pair is "
     "trivial and supports no claim about models.",
 }

@@ -31,19 +31,31 @@ def row_attributes(row: Row) -> Attributes:
     finite = {f"data-{k}": v for k, v in numbers.items() if not math.isnan(v)}
     words = {
         f"data-{field}": clean(getattr(row, field))
-        for field in ("metric", "variant", "split", "source", "kind", "other", "task", "training")
+        for field in (
+            "metric",
+            "variant",
+            "split",
+            "source",
+            "kind",
+            "other",
+            "task",
+            "training",
+            "subgroup",
+        )
         if getattr(row, field)
     }
     return {**words, "data-over": row.over, "data-n": row.n, **finite}
 
 
-def cell(row: Row | None, label: str, *, extra: str = "", best: bool = False) -> str:
-    """Return a cell: figure, rank group, interval below, and a remark."""
+def cell(
+    row: Row | None, label: str, *, extra: str = "", best: bool = False, css: str | None = None
+) -> str:
+    """Return a cell: figure, rank group, interval below, and a remark; ``css`` marks the figure."""
     attributes: Attributes = {"class": "n", "role": "cell", "data-label": label}
     if row is None:
         return element("td", NOTHING, {**attributes, "class": "n absent"})
     group = element("span", text(row.rank_group), _GROUP) if row.rank_group else ""
-    shown = element("span", text(figure(row)), {"class": "best" if best else None})
+    shown = element("span", text(figure(row)), {"class": "best" if best else css})
     small = element("small", text(interval(row))) if row.has_interval else ""
     if not math.isfinite(row.value):
         small = element("small", text(row.reason), {"class": "words"})

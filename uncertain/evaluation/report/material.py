@@ -37,7 +37,8 @@ class Material:
     def __init__(
         self, results: Results, predictions: Sequence[Predictions], *, command: str = ""
     ) -> None:
-        self.results = results
+        self.every = results
+        self.results = results.select(subgroup="")
         self.command = command or results.metadata.get("command", "")
         self.predictions = tuple(
             sorted(
@@ -49,7 +50,7 @@ class Material:
             )
         )  # fmt: skip
         self._rows: dict[tuple[str, str, str, str], list[Row]] = {}
-        for row in results.rows:
+        for row in self.results.rows:
             self._rows.setdefault((row.task, row.split, row.metric, row.source), []).append(row)
         self._given = 0
 

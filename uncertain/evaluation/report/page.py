@@ -10,7 +10,13 @@ from typing import NamedTuple
 
 from uncertain import atomic, checks
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.report import comparison, detection, disentanglement, sections
+from uncertain.evaluation.report import (
+    comparison,
+    detection,
+    disentanglement,
+    sections,
+    subgroups,
+)
 from uncertain.evaluation.report.banner import banner
 from uncertain.evaluation.report.headline import answers
 from uncertain.evaluation.report.html import element, name, text
@@ -77,6 +83,7 @@ def render_report(
         ("errors", "Errors", "Does it know when it is wrong?", detection.errors_known),
         ("strange", "Strange inputs", "Does it notice strange inputs?", detection.strange_inputs),
         ("parts", "Parts", "Are noise and ignorance told apart?", disentanglement.parts),
+        ("subgroups", "Subgroups", "Is it good everywhere?", subgroups.subgroup_tables),
         ("shift", "Shift", "What happens as inputs shift?", sections.shifts),
         ("comparison", "Comparison", "Which model is better?", comparison.comparisons),
         ("cost", "Cost", "What does it cost?", sections.costs),

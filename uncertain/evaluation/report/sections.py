@@ -161,7 +161,7 @@ def mistakes(material: Material) -> str:
 
 def everything(material: Material) -> str:
     """Return the whole table."""
-    return tables.all_figures(material) if len(material.results) else ""
+    return tables.all_figures(material) if len(material.every) else ""
 
 
 def glossary(material: Material) -> str:

@@ -130,7 +130,7 @@ def cost_table(material: Material, task: str) -> str:
 
 def all_figures(material: Material) -> str:
     """Return every row of the table, folded away; the first two thousand where there are more."""
-    rows = material.results.rows
+    rows = material.every.rows
     names = [
         field
         for field in FIELDS
