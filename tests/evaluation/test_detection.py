@@ -15,6 +15,7 @@ from tests.evaluation.cases import classifier, figures, regressor
 from uncertain.evaluation.detection import TRIVIAL, both_groups, both_weights, detection_rows
 from uncertain.evaluation.judge import evaluate
 from uncertain.evaluation.ranking import ranking_estimates
+from uncertain.evaluation.ranking_sums import SELECTIVE
 
 OPTIONS = {"level": 0.95, "replicates": 100, "seed": 0}
 
@@ -99,7 +100,7 @@ def test_mistakes_are_ranked_by_every_score_of_the_model():
     assert {r.variant for r in found} == {"error:msp", "error:entropy", "error:distance"}
     assert {r.metric for r in found} == {
         "auroc",
-        "aurc",
+        *SELECTIVE,
         "aupr_error_positive",
         "aupr_correct_positive",
         "fpr95_error_positive",

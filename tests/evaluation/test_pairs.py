@@ -273,3 +273,26 @@ def test_families_are_compared_on_what_both_can_answer():
     # A density, an empirical distribution and three quantiles have CRPS of different forms.
     assert {r.metric for r in rows} == {"mae", "rmse"}
     assert {(r.source, r.other) for r in rows if r.metric == "rmse"} == {("a", "b")}
+
+
+def test_augrc_ranks_and_calibration_does_not():
+    cases = [classifier(800, seed=s, noise=n, source=f"m{s}") for s, n in ((1, 0.1), (2, 3.0))]
+    found = [r for r in evaluate(cases, replicates=100) if r.kind == "estimate"]
+    letters = {(r.metric, r.variant): set() for r in found}
+    for row in found:
+        letters[row.metric, row.variant].add(row.rank_group)
+    assert letters["augrc", "error:msp"] == {"a", "b"}
+    assert all(groups == {""} for (metric, _), groups in letters.items() if "ece" in metric)
+
+
+def test_augrc_ranks_over_trainings():
+    cases = [
+        classifier(300, seed=10 * s + t, noise=n, source=f"m{s}", training=str(t))
+        for s, n in ((1, 0.1), (2, 3.0))
+        for t in range(3)
+    ]
+    found = [r for r in evaluate(cases, replicates=100) if r.rank_group and r.metric == "augrc"]
+    assert {(r.source, r.over, r.training, r.rank_group) for r in found} == {
+        ("m1", "trainings", "", "a"),
+        ("m2", "trainings", "", "b"),
+    }

@@ -592,3 +592,16 @@ def test_many_subgroups_are_cut_to_the_worst():
     page = render_report(evaluate(case, by=["batch"]), [case], title="Batches")
     section = page.split('id="subgroups"')[1].split("</section>")[0]
     assert "10 more subgroups are in the results file." in section
+
+
+def test_the_report_ranks_nothing_by_calibration():
+    """The best of a proper score is bold; of a calibration error there is no best, and it says so."""
+    rows = [
+        Row(metric, value, value - 0.01, value + 0.01, source=source, n=100)
+        for metric in ("nll", "ece_debiased")
+        for source, value in (("a", 0.2), ("b", 0.3))
+    ]
+    html = render_report(Results.create(rows), [], title="t")
+    best = re.findall(r'data-metric="(\w+)"[^>]*><span><span class="best"', html)
+    assert best == ["nll"]
+    assert "Calibration errors are diagnostics" in html

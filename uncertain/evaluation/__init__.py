@@ -16,10 +16,14 @@ figures of numbers           :func:`central_interval`, :func:`coverage`, :func:`
                              :func:`pit_histogram`; all of them: :func:`regression_estimates`
 rank by uncertainty          :func:`uncertainty_scores`, :func:`ranking_estimates`,
                              :func:`area_under_roc`, :func:`average_precision`,
-                             :func:`false_positive_rate`, :func:`area_under_risk_coverage`
+                             :func:`false_positive_rate`
 doubt the two parts          :func:`disentangle`, with :class:`Retraining`
 promise a risk               :func:`control_risk`, :func:`learn_then_test`,
                              :func:`control_selective_risk`
+abstain by uncertainty       :func:`area_under_generalised_risk_coverage`,
+                             :func:`area_under_risk_coverage`,
+                             :func:`excess_area_under_risk_coverage`,
+                             :func:`risk_at_coverage`, :func:`coverage_at_risk`
 compare models               :func:`paired_mean`, :func:`compare_methods`, :func:`ranking_differences`,
                              :func:`paired_bootstrap`
 ===========================  ======================================================================
@@ -69,13 +73,21 @@ if TYPE_CHECKING:
     from uncertain.evaluation.predictions import RepeatedRowsWarning as RepeatedRowsWarning
     from uncertain.evaluation.provenance import versions as versions
     from uncertain.evaluation.ranking import (
+        area_under_generalised_risk_coverage as area_under_generalised_risk_coverage,
+    )
+    from uncertain.evaluation.ranking import (
         area_under_risk_coverage as area_under_risk_coverage,
     )
     from uncertain.evaluation.ranking import area_under_roc as area_under_roc
     from uncertain.evaluation.ranking import average_precision as average_precision
+    from uncertain.evaluation.ranking import coverage_at_risk as coverage_at_risk
+    from uncertain.evaluation.ranking import (
+        excess_area_under_risk_coverage as excess_area_under_risk_coverage,
+    )
     from uncertain.evaluation.ranking import false_positive_rate as false_positive_rate
     from uncertain.evaluation.ranking import rank_curve as rank_curve
     from uncertain.evaluation.ranking import ranking_estimates as ranking_estimates
+    from uncertain.evaluation.ranking import risk_at_coverage as risk_at_coverage
     from uncertain.evaluation.readers import read_predictions as read_predictions
     from uncertain.evaluation.recording import collect as collect
     from uncertain.evaluation.regression import central_interval as central_interval
@@ -104,6 +116,7 @@ _HOMES = {
     "Retraining": "disentanglement",
     "Row": "results",
     "accuracy": "classification",
+    "area_under_generalised_risk_coverage": "ranking",
     "area_under_risk_coverage": "ranking",
     "area_under_roc": "ranking",
     "average_precision": "ranking",
@@ -115,6 +128,7 @@ _HOMES = {
     "control_risk": "risk_control",
     "control_selective_risk": "risk_control",
     "coverage": "regression",
+    "coverage_at_risk": "ranking",
     "crps": "scores",
     "disentangle": "disentanglement",
     "ece": "calibration",
@@ -122,6 +136,7 @@ _HOMES = {
     "ece_null": "calibration",
     "evaluate": "judge",
     "evaluate_files": "files",
+    "excess_area_under_risk_coverage": "ranking",
     "false_positive_rate": "ranking",
     "from_distribution": "distributions",
     "interval_score": "scores",
@@ -138,6 +153,7 @@ _HOMES = {
     "rating_entropy": "disentanglement",
     "read_predictions": "readers",
     "regression_estimates": "regression",
+    "risk_at_coverage": "ranking",
     "rms_calibration_error_debiased": "calibration",
     "save_collected": "collected",
     "uncertainty_scores": "uncertainty",

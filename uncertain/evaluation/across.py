@@ -13,6 +13,7 @@ import numpy as np
 
 from uncertain.evaluation.alignment import canonical_order, in_one_order, same_rows
 from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.ranking_sums import SELECTIVE
 from uncertain.evaluation.results import Row, natural_key
 from uncertain.evaluation.row_scores import row_scores, split_variant
 from uncertain.evaluation.worst import worst_of_trainings
@@ -22,7 +23,8 @@ _SHARES = frozenset(
     {
         "accuracy", "coverage", "ece", "ece_debiased", "rms_calibration_error_debiased", "ece_null",
         "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive",
-        "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "aurc", "pit_ks",
+        "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "pit_ks",
+        *SELECTIVE,
     }
 )  # fmt: skip
 """Metrics in [0, 1]."""

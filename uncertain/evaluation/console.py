@@ -16,7 +16,8 @@ from uncertain.terminal import Console, Table, Text
 ECE = "equal_width,15,l1,top_label"
 _HEADLINES = (
     ("accuracy", ""), ("nll", ""), ("crps", ""), ("brier", ""), ("rmse", ""),
-    ("ece", ECE), ("ece_debiased", ECE), ("auroc", "error:msp"), ("aurc", "error:msp"),
+    ("ece", ECE), ("ece_debiased", ECE), ("auroc", "error:msp"), ("augrc", "error:msp"),
+    ("aurc", "error:msp"),
     ("coverage", "0.9"), ("interval_score", "0.9"), ("pit_ks", ""),
     ("train_seconds", ""),
 )  # fmt: skip

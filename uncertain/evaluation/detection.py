@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking import ranking_estimates
+from uncertain.evaluation.ranking_sums import SELECTIVE
 from uncertain.evaluation.results import Row
 from uncertain.evaluation.uncertainty import (
     control_scores,
@@ -45,7 +46,7 @@ def detection_rows(
 
 
 def error_rows(case: Predictions, *, level: float, replicates: int, seed: int) -> list[Row]:
-    """Return how well each score ranks the mistakes: AUROC, AUPR both ways, FPR95 and AURC."""
+    """Return how well each score ranks the mistakes: AUROC, AUPR both ways, FPR95, selective risk."""
     wrong = predicted_classes(case) != np.asarray(case.target)
     rows: list[Row] = []
     for name, score in models_scores(uncertainty_scores(case)).items():
@@ -63,7 +64,7 @@ def error_rows(case: Predictions, *, level: float, replicates: int, seed: int) -
             "aupr_positive": ("aupr_error_positive", "error"),
             "aupr_negative": ("aupr_correct_positive", "correct"),
             "fpr95_positive": ("fpr95_error_positive", "error"),
-            "aurc": ("aurc", ""),
+            **{figure: (figure, "") for figure in SELECTIVE},
         }
         rows += _named(estimates, names, case, f"error:{name}", case.split)
     return rows

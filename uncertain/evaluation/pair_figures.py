@@ -14,7 +14,7 @@ from uncertain.evaluation.alignment import canonical_order, in_one_order
 from uncertain.evaluation.comparison_bootstrap import calibration_difference
 from uncertain.evaluation.detection import both_groups, both_weights
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.ranking import area_under_risk_coverage, rank_curve
+from uncertain.evaluation.ranking import ranking_values
 from uncertain.evaluation.regression import squared_errors
 from uncertain.evaluation.row_scores import row_scores
 from uncertain.evaluation.uncertainty import models_scores, uncertainty_scores
@@ -36,7 +36,7 @@ def figure_differences(
     replicates: int,
     seed: int,
 ) -> Iterator[Figure]:
-    """Yield the differences of calibration, AURC and RMSE, and of AUROC on strange rows.
+    """Yield the differences of calibration, AUGRC, AURC and RMSE, and of AUROC on strange rows.
 
     Args:
         first: Predictions of one source.
@@ -66,7 +66,7 @@ def figure_differences(
     draws = int(np.clip(_WORK / len(first), 100, replicates))
     if first.is_classification:
         yield _calibration(first, second, level, draws, seed)
-        yield _risk_coverage(first, second, level)
+        yield from _selective(first, second, level)
         for inside, outside in strange:
             yield from _told_apart(first, second, inside, outside, level)
     else:
@@ -93,16 +93,56 @@ def _calibration(
     return "squared_calibration_error_debiased", "equal_width,15,l2,top_label", "test", estimate
 
 
-def _risk_coverage(first: Predictions, second: Predictions, level: float) -> Figure:
-    """Return the difference of AURC by maximum probability; the models' mistakes differ."""
-    figures, influences = [], []
+def _selective(first: Predictions, second: Predictions, level: float) -> Iterator[Figure]:
+    """Yield differences of AUGRC, AURC and its excess; the models' mistakes differ."""
+    figures: dict[str, list[float]] = {"augrc": [], "aurc": [], "excess_aurc": []}
+    influences: dict[str, list[NDArray[np.float64]]] = {name: [] for name in figures}
     for case in (first, second):
         confidence, correct = _confidence(case)
-        curve = rank_curve(1 - confidence, correct == 0, weights=case.weights)
-        figures.append(area_under_risk_coverage(curve))
-        influences.append(risk_coverage_influence(1 - confidence, 1 - correct, case.weights))
-    estimate = _by_influence(figures, influences, first, level)
-    return "aurc", "error:msp", "test", estimate
+        doubt, wrong = 1 - confidence, 1 - correct
+        found = ranking_values(doubt, wrong == 1, weights=case.weights)
+        area = risk_coverage_influence(doubt, wrong, case.weights)
+        rate = mean(wrong, weights=case.weights, level=level).value
+        # The oracle's area, r + (1 - r) ln(1 - r), moves by -ln(1 - r) with the error rate.
+        oracle = -math.log1p(-min(rate, 1 - 1e-12)) * (wrong - rate)
+        parts = {
+            "augrc": generalised_risk_influence(doubt, wrong, case.weights),
+            "aurc": area,
+            "excess_aurc": area - oracle,
+        }
+        for name, influence in parts.items():
+            figures[name].append(found[name])
+            influences[name].append(influence)
+    for name in figures:
+        estimate = _by_influence(figures[name], influences[name], first, level)
+        yield name, "error:msp", "test", estimate
+
+
+def generalised_risk_influence(
+    uncertainty: NDArray[np.float64],
+    wrong: NDArray[np.float64],
+    weights: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    r"""Return what each row adds to the area under the generalised risk, to first order.
+
+    The area averages over pairs of rows whether the less certain one is accepted by way of the
+    other, so a row adds the share of mistakes that are more certain than it, and if it is a mistake
+    itself, the share of rows that are less certain; ties half.
+
+    Args:
+        uncertainty: (N,), larger is less certain.
+        wrong: (N,) 1 where the model errs, else 0.
+        weights: (N,) or ``None``.
+
+    Returns:
+        (N,) with weighted mean 0; its standard error is that of the area.
+    """
+    group, s, e = _tie_groups(uncertainty, wrong, weights)
+    total = s.sum()
+    mistakes = np.cumsum(e) - e / 2
+    below = np.cumsum(s) - s / 2
+    area = float(np.dot(s, mistakes)) / total**2
+    return np.asarray(mistakes[group] / total + wrong * (1 - below[group] / total) - 2 * area)
 
 
 def risk_coverage_influence(
@@ -124,15 +164,7 @@ def risk_coverage_influence(
     Returns:
         (N,) with weighted mean 0; its standard error is that of the area.
     """
-    # Inside a tie group too the order is the rows' own: sums of weights then keep their bits.
-    keys = (uncertainty,) if weights is None else (wrong, weights, uncertainty)
-    order = np.lexsort(keys)
-    ties = np.cumsum(np.diff(uncertainty[order], prepend=-np.inf) > 0) - 1
-    group = np.empty(len(order), dtype=np.intp)
-    group[order] = ties
-    w = np.ones(len(order)) if weights is None else weights * (len(order) / math.fsum(weights))
-    s = np.bincount(ties, weights=w[order])
-    e = np.bincount(ties, weights=(w * wrong)[order])
+    group, s, e = _tie_groups(uncertainty, wrong, weights)
     C, E = np.cumsum(s) - s, np.cumsum(e) - e
     with np.errstate(divide="ignore", invalid="ignore"):
         log = np.log1p(s / C)
@@ -149,6 +181,24 @@ def risk_coverage_influence(
     later_C = np.cumsum(by_C[::-1])[::-1] - by_C
     by_row = wrong * (later_E + by_e)[group] + (later_C + by_s)[group]
     return np.asarray(by_row - f.sum() / s.sum())
+
+
+def _tie_groups(
+    uncertainty: NDArray[np.float64],
+    wrong: NDArray[np.float64],
+    weights: NDArray[np.float64] | None,
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the tie group of each row, and each group's weight and mistakes, most certain first."""
+    # Inside a tie group too the order is the rows' own: sums of weights then keep their bits.
+    keys = (uncertainty,) if weights is None else (wrong, weights, uncertainty)
+    order = np.lexsort(keys)
+    ties = np.cumsum(np.diff(uncertainty[order], prepend=-np.inf) > 0) - 1
+    group = np.empty(len(order), dtype=np.intp)
+    group[order] = ties
+    w = np.ones(len(order)) if weights is None else weights * (len(order) / math.fsum(weights))
+    s = np.bincount(ties, weights=w[order])
+    e = np.bincount(ties, weights=(w * wrong)[order])
+    return group, np.asarray(s, np.float64), np.asarray(e, np.float64)
 
 
 def _by_influence(

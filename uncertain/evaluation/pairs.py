@@ -20,7 +20,7 @@ from uncertain.evaluation.pair_figures import figure_differences
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Row, natural_key
 from uncertain.evaluation.row_scores import HIGHER_IS_BETTER, row_scores, split_variant
-from uncertain.intervals import Estimate, holm, mean, over_trainings, undefined
+from uncertain.intervals import Estimate, holm, mean, over_trainings, rank_groups, undefined
 
 Letters = dict[tuple[str, ...], str]
 Scores = list[dict[str, NDArray[np.float64]]]
@@ -93,7 +93,7 @@ def compare_sources(
             rows += _over_items(tested, others, level=level, replicates=replicates, seed=seed)
     models = {case.source for case in cases}
     rows += _over_trainings([row for row in figures if row.training], models, level)
-    return _adjusted(rows), letters
+    return _adjusted(rows), letters | _ranked(rows, figures, level)
 
 
 def _check_kinds(cases: Sequence[Predictions]) -> None:
@@ -209,7 +209,7 @@ def _over_items(
     return rows
 
 
-_SPREAD_METRICS = ("auroc", "aurc", "ece_debiased", "rmse")
+_SPREAD_METRICS = ("auroc", "augrc", "aurc", "excess_aurc", "ece_debiased", "rmse")
 
 
 def _over_trainings(figures: Sequence[Row], sources: Collection[str], level: float) -> list[Row]:
@@ -248,6 +248,35 @@ def _over_trainings(figures: Sequence[Row], sources: Collection[str], level: flo
                 )
             )
     return rows
+
+
+def _ranked(differences: Sequence[Row], figures: Sequence[Row], level: float) -> Letters:
+    """Return rank groups by AUGRC, the one figure that is no mean of row scores and still ranks."""
+    families: dict[tuple[str, ...], list[Row]] = {}
+    for row in differences:
+        if row.metric == "augrc" and row.p_value is not None:
+            families.setdefault((row.task, row.split, row.variant, row.over), []).append(row)
+    letters: Letters = {}
+    for (task, split, variant, over), rows in families.items():
+        names = sorted({name for row in rows for name in (row.source, row.other)}, key=natural_key)
+        ranked = {
+            row.source: row
+            for row in figures
+            if (row.task, row.split, row.metric, row.variant) == (task, split, "augrc", variant)
+            and row.over == over and row.source in names and (over == "items" or not row.training)
+        }  # fmt: skip
+        if len(ranked) < len(names) or 2 * len(rows) < len(names) * (len(names) - 1):
+            continue
+        p_values = np.full((len(names), len(names)), np.nan)
+        for row in rows:
+            i, j = names.index(row.source), names.index(row.other)
+            p_values[i, j] = p_values[j, i] = row.p_value
+        values = np.array([ranked[name].value for name in names])
+        found = rank_groups(values, p_values, level=level, best="low")
+        for name, letter in zip(names, found, strict=True):
+            training = ranked[name].training
+            letters[task, split, "augrc", variant, name, training, over] = letter
+    return letters
 
 
 def _shared_metrics(scores: Mapping[str, Scores]) -> list[str]:

@@ -12,7 +12,9 @@ All figures come from one sort, and from tie groups, never from the order of equ
   the positives; a tie group is finished before it is read.
 - ``aurc``: positives are mistakes, rows are accepted from the lowest score on, and the risk of the
   accepted ones is averaged over the N coverages 1/N, ..., 1; within a tie group the risk is its
-  expectation over the orders of the group.
+  expectation over the orders of the group; ``excess_aurc`` is what it has above the oracle's.
+- ``augrc``: the same, of the share of all rows that is accepted and wrong.
+- ``risk_at_80_coverage``, ``coverage_at_5_risk``: points of the same curve.
 
 A row of weight k counts as k rows in every figure, and as one independent row in every interval.
 
@@ -20,6 +22,8 @@ References:
     Davis and Goadrich, The relationship between precision-recall and ROC curves, ICML (2006).
     Geifman, Uziel and El-Yaniv, Bias-reduced uncertainty estimation for deep neural classifiers,
     ICLR (2019).
+    Traub et al., Overcoming common flaws in the evaluation of selective classification systems,
+    NeurIPS (2024): AUGRC.
 """
 
 from __future__ import annotations
@@ -31,7 +35,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uncertain.checks import check_range, check_same_length
-from uncertain.evaluation import ranking_bootstrap
+from uncertain.evaluation import ranking_bootstrap, ranking_sums
+from uncertain.evaluation.ranking_one_class import one_class_estimates
+from uncertain.evaluation.ranking_sums import Ties, tie_table
 from uncertain.intervals import (
     Estimate,
     area_bounds,
@@ -77,6 +83,11 @@ class Curve:
         up = np.diff(self.true_positives, prepend=0.0)[::-1]
         down = np.diff(self.false_positives, prepend=0.0)[::-1]
         return Curve(-self.thresholds[::-1], np.cumsum(down), np.cumsum(up), self.rows, self.counts)
+
+    def ties(self) -> Ties:
+        """The same weights counted from the smallest score up."""
+        flipped = self.flipped()
+        return Ties(flipped.false_positives, flipped.true_positives, self.rows, self.counts)
 
 
 def rank_curve(
@@ -181,12 +192,7 @@ def area_under_roc(curve: Curve) -> float:
         >>> area_under_roc(rank_curve([1.0, 1.0], [False, True]))
         0.5
     """
-    if not (curve.positives and curve.negatives):
-        return math.nan
-    up = np.diff(curve.true_positives, prepend=0.0)
-    below = 2 * curve.negatives - curve.false_positives
-    below[1:] -= curve.false_positives[:-1]
-    return min(1.0, float(np.dot(up, below) / (2 * curve.positives * curve.negatives)))
+    return ranking_sums.sums(curve.ties()).auroc
 
 
 def average_precision(curve: Curve) -> float:
@@ -196,12 +202,7 @@ def average_precision(curve: Curve) -> float:
         >>> average_precision(rank_curve([1.0, 2.0, 3.0], [True, False, True]))
         0.8333333333333333
     """
-    if not curve.positives:
-        return math.nan
-    up = np.diff(curve.true_positives, prepend=0.0)
-    found = up > 0
-    accepted = curve.true_positives[found] + curve.false_positives[found]
-    return float(np.dot(up[found], curve.true_positives[found] / accepted) / curve.positives)
+    return ranking_sums.sums(curve.ties()).aupr_positive
 
 
 def false_positive_rate(curve: Curve, *, tpr: float = 0.95) -> float:
@@ -216,12 +217,7 @@ def false_positive_rate(curve: Curve, *, tpr: float = 0.95) -> float:
         1.0
     """
     check_range("tpr", tpr, 0, 1, open_low=True)
-    if not (curve.positives and curve.negatives):
-        return math.nan
-    # 0.95 x 20 rows must ask for 19 of them, not for 19 and a rounding error.
-    needed = tpr * curve.positives * (1 - 1e-12)
-    place = int(np.searchsorted(curve.true_positives, needed, side="left"))
-    return float(curve.false_positives[place]) / curve.negatives
+    return ranking_sums.false_positives(curve.ties(), tpr)
 
 
 def area_under_risk_coverage(curve: Curve) -> float:
@@ -235,23 +231,75 @@ def area_under_risk_coverage(curve: Curve) -> float:
         >>> area_under_risk_coverage(rank_curve([0.1, 0.9], [False, True]))
         0.25
     """
-    if curve.rows == 0:
-        return math.nan
-    flipped = curve.flipped()
-    total = curve.positives + curve.negatives
-    scale = 1.0 if curve.counts else curve.rows / total
-    errors = flipped.false_positives * scale
-    accepted = errors + flipped.true_positives * scale
-    before_errors = np.concatenate(([0.0], errors[:-1]))
-    before = np.concatenate(([0.0], accepted[:-1]))
-    size, wrong = accepted - before, errors - before_errors
-    kept = size > 0
-    rate = wrong[kept] / size[kept]
-    harmonic = 1 / accepted[kept]
-    tied = size[kept] != 1
-    harmonic[tied] = _harmonic(accepted[kept][tied]) - _harmonic(before[kept][tied])
-    area = wrong[kept] + (before_errors[kept] - rate * before[kept]) * harmonic
-    return float(area.sum() / (total * scale))
+    return ranking_sums.sums(curve.ties()).aurc
+
+
+def area_under_generalised_risk_coverage(curve: Curve) -> float:
+    r"""Return AUGRC, the area under the *generalised* risk: the share accepted and wrong.
+
+    With the share of rows accepted on the horizontal axis, :math:`\int P(\text{wrong, accepted})`,
+    a tie group drawn as the straight line that random orders of it average to. It equals
+    :math:`(1 - \mathrm{AUROC})\,a (1 - a) + (1 - a)^2 / 2` at accuracy a: half the chance that of
+    two rows drawn at random the less certain one is right and the other wrong, and of two mistakes.
+
+    References:
+        Traub et al., Overcoming common flaws in the evaluation of selective classification systems,
+        NeurIPS (2024), equations 6 to 8.
+
+    Example:
+        >>> area_under_generalised_risk_coverage(rank_curve([0.1, 0.9], [False, True]))
+        0.125
+    """
+    return ranking_sums.sums(curve.ties()).augrc
+
+
+def excess_area_under_risk_coverage(curve: Curve) -> float:
+    """Return AURC less that of the oracle with as many mistakes, all of them accepted last.
+
+    References:
+        Geifman, Uziel and El-Yaniv, Bias-reduced uncertainty estimation for deep neural
+        classifiers, ICLR (2019), section 3; there with an integral for the oracle, here exact.
+
+    Example:
+        >>> excess_area_under_risk_coverage(rank_curve([0.1, 0.9], [False, True]))
+        0.0
+    """
+    ties = curve.ties()
+    return ranking_sums.excess(ties, ranking_sums.sums(ties))
+
+
+def risk_at_coverage(curve: Curve, *, coverage: float) -> float:
+    """Return the share of mistakes in the ``coverage`` of the rows that are most certain.
+
+    A tie group, or a single row, that ``coverage`` ends in counts in part.
+
+    Args:
+        curve: From :func:`rank_curve` of uncertainty scores, with mistakes as the positives.
+        coverage: Share of the weight to accept, in (0, 1].
+
+    Example:
+        >>> risk_at_coverage(rank_curve([0.1, 0.2, 0.2, 0.9], [0, 0, 1, 1]), coverage=0.5)
+        0.25
+    """
+    check_range("coverage", coverage, 0, 1, open_low=True)
+    return ranking_sums.risk_at(curve.ties(), coverage)
+
+
+def coverage_at_risk(curve: Curve, *, risk: float) -> float:
+    """Return the largest coverage at which at most a share ``risk`` of the accepted is wrong.
+
+    The inverse of :func:`risk_at_coverage` at its last crossing; 0 where every coverage errs more.
+
+    Args:
+        curve: From :func:`rank_curve` of uncertainty scores, with mistakes as the positives.
+        risk: Largest share of mistakes, in [0, 1).
+
+    Example:
+        >>> coverage_at_risk(rank_curve([0.1, 0.2, 0.2, 0.9], [0, 0, 1, 1]), risk=0.25)
+        0.5
+    """
+    check_range("risk", risk, 0, 1, open_high=True)
+    return ranking_sums.coverage_at(curve.ties(), risk)
 
 
 def ranking_estimates(
@@ -283,8 +331,9 @@ def ranking_estimates(
 
     Returns:
         Keys ``auroc``, ``aupr_positive``, ``aupr_negative``, ``fpr95_positive``,
-        ``fpr95_negative`` and ``aurc``. With one class all but ``aurc`` are undefined, with the
-        reason.
+        ``fpr95_negative``, and those of selective prediction: ``aurc``, ``augrc``,
+        ``excess_aurc``, ``risk_at_80_coverage`` (90, 95), ``coverage_at_1_risk`` (5). With one
+        class all but the latter are undefined, with the reason.
 
     Raises:
         ValueError: For NaN, wrong lengths or values out of range.
@@ -324,16 +373,10 @@ def ranking_values(
         >>> ranking_values([1.0, 2.0, 3.0, 4.0], [False, True, False, True])["auroc"]
         0.75
     """
-    curve = rank_curve(scores, positive, weights=weights)
-    flipped = curve.flipped()
-    return {
-        "auroc": area_under_roc(curve),
-        "aupr_positive": average_precision(curve),
-        "aupr_negative": average_precision(flipped),
-        "fpr95_positive": false_positive_rate(curve, tpr=tpr),
-        "fpr95_negative": false_positive_rate(flipped, tpr=tpr),
-        "aurc": area_under_risk_coverage(curve),
-    }
+    check_range("tpr", tpr, 0, 1, open_low=True)
+    x, up, w = checked_scores(scores, positive, weights)
+    rows = canonical_rows(x, up, None if weights is None else w)
+    return ranking_sums.figures(tie_table(*rows[:3]), tpr=tpr)
 
 
 def canonical_rows(
@@ -383,7 +426,8 @@ def _estimates(
     replicates: int,
     tpr: float,
 ) -> dict[str, Estimate]:
-    values = ranking_values(scores, positive, weights=weights, tpr=tpr)
+    ties = tie_table(scores, positive, weights)
+    values = ranking_sums.figures(ties, tpr=tpr)
     area = values.pop("auroc")
     n = len(scores)
     n_groups = None if groups is None else len(np.unique(groups))
@@ -391,16 +435,17 @@ def _estimates(
     if reason:
         names = ["auroc", *values]
         undecided = {name: undefined(reason, n=n, level=level, n_groups=n_groups) for name in names}
-        aurc = ranking_bootstrap.one_class_risk(
-            values["aurc"], positive, weights, groups, level=level
-        )
-        return {**undecided, "aurc": aurc}
-    spread = area_variance(
-        placements(scores, positive, weights=weights), positive, weights=weights, groups=groups
-    )
+        selective = one_class_estimates(values, positive, weights, groups, level=level)
+        return {**undecided, **selective}
+    if weights is None and groups is None:
+        spread = ranking_sums.area_spread(ties, area)
+    else:
+        placed = placements(scores, positive, weights=weights)
+        spread = area_variance(placed, positive, weights=weights, groups=groups)
     auroc = Estimate(area, *area_bounds(area, spread, level=level), n, level, n_groups)
     intervals = ranking_bootstrap.estimates(
         values,
+        ties,
         scores,
         positive,
         weights,
@@ -417,19 +462,3 @@ def _estimates(
         reason = "one group has no spread"
         return {k: e._replace(low=math.nan, high=math.nan, reason=reason) for k, e in found.items()}
     return found
-
-
-def _harmonic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Harmonic numbers H(x) = psi(x + 1) + gamma of real x >= 0, to 1e-14."""
-    shift = np.zeros_like(x)
-    y = x + 1
-    for _ in range(10):
-        small = y < 10
-        if not small.any():
-            break
-        shift[small] -= 1 / y[small]
-        y = np.where(small, y + 1, y)
-    z = 1 / (y * y)
-    series = z * (1 / 12 - z * (1 / 120 - z * (1 / 252 - z * (1 / 240 - z * (5 / 660)))))
-    out: NDArray[np.float64] = np.log(y) - 0.5 / y - series + shift + np.euler_gamma
-    return out

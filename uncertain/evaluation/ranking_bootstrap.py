@@ -17,24 +17,35 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from uncertain.evaluation import ranking_sums
+from uncertain.evaluation.ranking_sums import (
+    COVERAGES,
+    RISKS,
+    SELECTIVE,
+    Ties,
+    coverage_name,
+    risk_name,
+)
 from uncertain.intervals import (
     Estimate,
     bootstrap_estimate,
     cell_weights,
     effective_rows,
+    gamma_weights,
     group_ids,
-    proportion,
-    undefined,
     wilson_bounds,
 )
+from uncertain.intervals.estimate import t_quantile
 
 BINS = 1024
 _BLOCK = 64
-NAMES = ("aupr_positive", "aupr_negative", "fpr95_positive", "fpr95_negative", "aurc")
+NAMES = ("aupr_positive", "aupr_negative", "fpr95_positive", "fpr95_negative", *SELECTIVE)
+_BOUNDS = {"augrc": (0.0, 0.5)}
 
 
 def estimates(
     values: Mapping[str, float],
+    ties: Ties,
     scores: NDArray[np.floating],
     positive: NDArray[np.bool_],
     weights: NDArray[np.float64] | None,
@@ -50,6 +61,7 @@ def estimates(
 
     Args:
         values: The exact figures, by name.
+        ties: The rows' table of tie groups.
         scores: (N,) ascending (canonical order), both classes present.
         positive: (N,) booleans.
         weights: (N,) or ``None``.
@@ -60,15 +72,20 @@ def estimates(
         tpr: True positive rate of the false positive rates.
         df: How well a variance is known from these rows (that of the AUROC is).
     """
-    bins, exact = score_bins(scores, positive, weights)
-    n_bins = int(bins[-1]) + 1
-    cells = 2 * bins + positive
-    drawn = cell_weights(
-        cells, 2 * n_bins, weights=weights, groups=groups, replicates=replicates, seed=seed
-    )
-    found = replicate_figures(drawn.reshape(replicates, n_bins, 2), tpr=tpr, exact=exact)
-    totals = np.bincount(cells, weights, minlength=2 * n_bins).astype(np.float64)
-    centre = replicate_figures(totals.reshape(1, n_bins, 2), tpr=tpr, exact=exact)
+    if weights is None and groups is None:
+        totals, exact = tie_bins(ties)
+        drawn = gamma_weights(totals.ravel(), totals.ravel(), replicates=replicates, seed=seed)
+    else:
+        bins, exact = score_bins(scores, positive, weights)
+        n_bins = int(bins[-1]) + 1
+        cells = 2 * bins + positive
+        drawn = cell_weights(
+            cells, 2 * n_bins, weights=weights, groups=groups, replicates=replicates, seed=seed
+        )
+        totals = np.bincount(cells, weights, minlength=2 * n_bins).astype(np.float64)
+    shape = (-1, totals.size // 2, 2)
+    found = replicate_figures(drawn.reshape(shape), tpr=tpr, exact=exact)
+    centre = replicate_figures(totals.reshape(shape), tpr=tpr, exact=exact)
     n_groups = None if groups is None else int(group_ids(groups).max()) + 1
     w = np.ones(len(scores)) if weights is None else weights
     sizes = [
@@ -84,11 +101,37 @@ def estimates(
             level=level,
             n_groups=n_groups,
             centre=float(centre[name][0]),
-            bounds=(0.0, 1.0),
+            bounds=_BOUNDS.get(name, (0.0, 1.0)),
             df=df,
         )
         out[name] = _with_floor(name, estimate, *sizes)
-    return out
+    return _selective_floors(out, ties, effective_rows(w, groups=groups))
+
+
+def tie_bins(ties: Ties, *, bins: int = BINS) -> tuple[NDArray[np.float64], bool]:
+    """Return the negatives and positives in each bin, (bins, 2), and whether bins are scores.
+
+    The bins are those of :func:`score_bins`, found by bisection instead of row by row.
+
+    Args:
+        ties: Of rows without weights, both classes present.
+        bins: The largest number of bins.
+
+    Example:
+        >>> tie_bins(Ties(np.array([1, 2]), np.array([1, 1]), 3))
+        (array([[1., 1.],
+               [0., 1.]]), True)
+    """
+    through = np.stack([ties.down, ties.up], axis=1) if len(ties.up) <= bins else None
+    if through is not None:
+        return np.diff(through, axis=0, prepend=0).astype(np.float64), True
+    before = ties.up[:-1] / (2 * ties.positives)
+    before += ties.down[:-1] / (2 * ties.negatives)
+    # A tie group goes where it starts; the first one, at mass 0, starts the first bin.
+    starts = np.unique(np.searchsorted(before, np.arange(1, bins) / bins))
+    starts = starts[starts < len(before)]
+    through = np.stack([np.append(x[starts], x[-1]) for x in (ties.down, ties.up)], axis=1)
+    return np.diff(through, axis=0, prepend=0).astype(np.float64), False
 
 
 def score_bins(
@@ -116,8 +159,8 @@ def score_bins(
         return tie, True
     w = np.ones(len(scores)) if weights is None else weights
     up = np.where(positive, w, 0.0)
-    mass = up / (2 * up.sum()) + (w - up) / (2 * (w - up).sum())
-    before = np.cumsum(mass) - mass
+    ups, downs = np.cumsum(up), np.cumsum(w - up)
+    before = (ups - up) / (2 * ups[-1]) + (downs - (w - up)) / (2 * downs[-1])
     # A tie group goes where it starts; then bins that stayed empty are closed up.
     wanted = np.minimum((before[np.flatnonzero(first)] * bins).astype(np.intp), bins - 1)
     wanted = np.maximum.accumulate(wanted)
@@ -149,7 +192,11 @@ def replicate_figures(
             out["auroc"][part] = np.sum(up * (below_down + down / 2), axis=1) / (n * p)[:, 0]
             out["aupr_positive"][part] = _precision(up, down, above_up, above_down, exact) / p[:, 0]
             out["aupr_negative"][part] = _precision(down, up, below_down, below_up, exact) / n[:, 0]
-            out["aurc"][part] = _risk(up, down + up, below_up, below_down + below_up)
+            size, below = down + up, below_down + below_up
+            out["aurc"][part] = _risk(up, size, below_up, below)
+            for name, drawn in _selective(up, size, below_up, below).items():
+                out[name][part] = drawn
+            out["excess_aurc"][part] = out["aurc"][part] - _oracle(p / (n + p))[:, 0]
             out["fpr95_positive"][part] = (
                 _rate(
                     up[:, ::-1],
@@ -196,6 +243,51 @@ def _risk(
     return out
 
 
+def _oracle(rate: NDArray[np.float64]) -> NDArray[np.float64]:
+    """AURC of a score that accepts all mistakes last, at each error rate."""
+    right = 1 - rate
+    return rate + right * np.log(np.where(right > 0, right, 1.0))
+
+
+def _selective(
+    wrong: NDArray[np.float64],
+    size: NDArray[np.float64],
+    wrong_before: NDArray[np.float64],
+    before: NDArray[np.float64],
+) -> dict[str, NDArray[np.float64]]:
+    """AUGRC, risks at coverages and coverages at risks, of each replicate."""
+    total = before[:, -1:] + size[:, -1:]
+    joint = np.sum(size * (wrong_before + wrong / 2), axis=1) / total[:, 0] ** 2
+    out = {"augrc": joint}
+    after, wrong_after = before + size, wrong_before + wrong
+    for coverage in COVERAGES:
+        target = coverage * total
+        place = np.argmax(after >= target * (1 - 1e-6), axis=1)[:, None]
+        at = [np.take_along_axis(x, place, axis=1) for x in (wrong, size, wrong_before, before)]
+        part = np.clip((target - at[3]) / at[1], 0, 1)
+        out[risk_name(coverage)] = ((at[2] + part * at[0]) / target)[:, 0]
+    for risk in RISKS:
+        out[coverage_name(risk)] = _coverage(wrong_after, after, risk)
+    return out
+
+
+def _coverage(
+    wrong: NDArray[np.float64], covered: NDArray[np.float64], risk: float
+) -> NDArray[np.float64]:
+    """Largest coverage with at most ``risk``, interpolated in the bin where the risk crosses it."""
+    fits = wrong <= risk * covered
+    last = covered.shape[1] - 1 - np.argmax(fits[:, ::-1], axis=1)
+    last = np.where(fits.any(axis=1), last, -1)
+    rows = np.arange(len(covered))
+    e0, c0 = (np.where(last >= 0, x[rows, last], 0.0) for x in (wrong, covered))
+    following = np.minimum(last + 1, covered.shape[1] - 1)
+    e1, c1 = wrong[rows, following], covered[rows, following]
+    rate = np.where(c1 > c0, (e1 - e0) / (c1 - c0), np.inf)
+    beyond = np.where(rate > risk, np.maximum(risk * c0 - e0, 0) / (rate - risk), 0.0)
+    out: NDArray[np.float64] = (c0 + beyond) / covered[:, -1]
+    return out
+
+
 def _rate(
     up: NDArray[np.float64],
     down: NDArray[np.float64],
@@ -228,6 +320,30 @@ def _with_floor(name: str, estimate: Estimate, positives: float, negatives: floa
     return estimate
 
 
+def _selective_floors(found: dict[str, Estimate], ties: Ties, rows: float) -> dict[str, Estimate]:
+    """Widen points of the risk-coverage curve to what the accepted rows alone leave open.
+
+    Where the threshold falls is uncertain too, and only adds to that. The risk at a coverage gets
+    at least Wilson's interval; the coverage at a risk at least the inverted score test of the
+    risk, without which a curve whose bins lie all above it would leave no doubt.
+    """
+    share = rows / ties.rows if ties.counts else rows / (ties.positives + ties.negatives)
+    for coverage in COVERAGES:
+        e = found[risk_name(coverage)]
+        if not math.isnan(e.low):
+            low, high = wilson_bounds(e.value, coverage * rows, level=e.level)
+            found[risk_name(coverage)] = e._replace(low=min(low, e.low), high=max(high, e.high))
+    for risk in RISKS:
+        e = found[coverage_name(risk)]
+        if not math.isnan(e.low):
+            slack = t_quantile((1 + e.level) / 2, math.inf) / math.sqrt(share)
+            ends = [ranking_sums.coverage_at(ties, risk, slack=side * slack) for side in (-1, 1)]
+            found[coverage_name(risk)] = e._replace(
+                low=min(ends[0], e.low), high=max(ends[1], e.high)
+            )
+    return found
+
+
 def perfect_precision_bound(positives: float, negatives: float, *, level: float = 0.95) -> float:
     r"""Return a lower bound of the average precision when all positives stood above all negatives.
 
@@ -243,22 +359,3 @@ def perfect_precision_bound(positives: float, negatives: float, *, level: float 
     below = 1 - hidden + hidden * positives / (positives + negatives)
     above = (1 - (1 - level) ** (1 / negatives)) * negatives
     return float(min(below, 1 - above / positives * math.log1p(positives / above)))
-
-
-def one_class_risk(
-    value: float,
-    positive: NDArray[np.bool_],
-    weights: NDArray[np.float64] | None,
-    groups: NDArray[np.generic] | None,
-    *,
-    level: float,
-) -> Estimate:
-    """Return the area under risk-coverage where all rows are right, or all are wrong.
-
-    The area is then exactly 0 or 1, and its interval is that of the error rate.
-    """
-    if len(positive) == 0:
-        return undefined("no rows", level=level)
-    rate = proportion(positive, weights=weights, groups=groups, level=level)
-    what = "every row is a mistake" if rate.value == 1 else "no row is a mistake"
-    return rate._replace(value=value, reason=f"{what}: the interval is that of the error rate")

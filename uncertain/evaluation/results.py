@@ -33,7 +33,9 @@ METRICS = (
     "accuracy", "nll", "brier", "ece", "ece_null", "ece_debiased", "rms_calibration_error_debiased",
     "crps", "rmse", "mae", "coverage", "interval_score", "sharpness", "pit_ks",
     "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive",
-    "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "aurc",
+    "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "augrc", "aurc",
+    "excess_aurc", "risk_at_80_coverage", "risk_at_90_coverage", "risk_at_95_coverage",
+    "coverage_at_1_risk", "coverage_at_5_risk",
     "parts_correlation", "epistemic_slope", "aleatoric_slope", "noise_aleatoric_rise",
     "noise_epistemic_share", "noise_spill", "rating_correlation", "rating_correlation_gain",
 )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from uncertain.evaluation.formatting import (
     p_text,
 )
-from uncertain.evaluation.report.glossary import entry
+from uncertain.evaluation.report.glossary import DIAGNOSTICS, entry
 from uncertain.evaluation.report.html import (
     details,
     element,
@@ -144,4 +144,6 @@ def _verdict(row: Row) -> str:
         return "not told apart"
     if entry(row.metric).better not in ("higher", "lower"):
         return "they differ"
+    if row.metric in DIAGNOSTICS:
+        return f"{name(winner(row))} is nearer to calibration"
     return f"{name(winner(row))} is better"

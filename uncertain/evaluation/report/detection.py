@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.ranking_sums import SELECTIVE
 from uncertain.evaluation.report import curves, plots
 from uncertain.evaluation.report.glossary import entry
 from uncertain.evaluation.report.html import (
@@ -86,7 +87,7 @@ def error_table(material: Material, task: str) -> str:
         "aupr_error_positive",
         "aupr_correct_positive",
         "fpr95_error_positive",
-        "aurc",
+        *SELECTIVE,
     )
     found: dict[tuple[str, str, str], Row] = {}
     for row in material.results.select(task=task, split="test", metric=metrics, kind=_FIGURES):

@@ -194,6 +194,43 @@ GLOSSARY: dict[str, Entry] = {
         "Mistakes are positive; a group of ties is finished before it is read.",
         "Rests on the few hardest mistakes.",
     ),
+    "augrc": Entry(
+        "AUGRC",
+        "lower",
+        "Share of all rows that is accepted and wrong, averaged over all coverages.",
+        "Equals (1 − AUROC) a (1 − a) + (1 − a)²/2 at accuracy a (Traub et al. 2024); from 0 to 0.5, "
+        "ties averaged, bootstrap interval.",
+        "The figure to rank models by at abstaining: it weighs every mistake alike.",
+    ),
+    "excess_aurc": Entry(
+        "Excess AURC",
+        "lower",
+        "AURC less that of an oracle that accepts all mistakes last.",
+        "The oracle's own area is exact, not its integral; bootstrap interval.",
+        "Not free of accuracy: what a misplaced mistake costs depends on how many there are.",
+    ),
+    **{
+        f"risk_at_{percent}_coverage": Entry(
+            f"Risk at {percent} %",
+            "lower",
+            f"Share of mistakes among the {percent} % of rows that are most certain.",
+            "A tie group that the coverage ends in counts in part; bootstrap interval, never "
+            "narrower than Wilson's of the accepted rows.",
+            "One point of the curve; AUGRC looks at all of them.",
+        )
+        for percent in (80, 90, 95)
+    },
+    **{
+        f"coverage_at_{percent}_risk": Entry(
+            f"Coverage at {percent} % risk",
+            "higher",
+            f"Largest share of rows that can be accepted with at most {percent} % mistakes.",
+            "At the last crossing of the risk-coverage curve, 0 where there is none; bootstrap "
+            "interval, never narrower than the score test's of the risk.",
+            "Jumps where the curve is flat near that risk.",
+        )
+        for percent in (1, 5)
+    },
     "aurc": Entry(
         "AURC",
         "lower",
@@ -285,8 +322,21 @@ PARTS = {
     "rating_correlation_gain": "above 0",
 }
 """Tests of the split into noise and ignorance, and what each should be."""
+DIAGNOSTICS = frozenset(
+    {
+        "ece",
+        "ece_debiased",
+        "rms_calibration_error_debiased",
+        "squared_calibration_error_debiased",
+        "pit_ks",
+    }
+)
+"""Metrics that say what is wrong and rank nothing: a model can be calibrated and know nothing."""
 
 TERMS = {
+    "Diagnostic": "A figure that says what is wrong with a model, not which model is better. "
+    "Calibration errors are: predicting the base rate for every row makes them 0. Models are "
+    "ranked by proper scores and, for abstaining, by AUGRC.",
     "Interval": "The range that would contain the true figure in the stated share of repetitions. "
     "Over items: other test rows; over trainings: other seeds; both: either.",
     "Rank group": "Models that share a letter are not told apart by the data; a is the best group.",

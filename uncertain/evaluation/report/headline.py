@@ -16,6 +16,7 @@ from uncertain.evaluation.report.material import (
     defined,
     is_control,
     is_trivial,
+    main_variant,
     ood_parts,
 )
 from uncertain.evaluation.results import Row
@@ -248,6 +249,10 @@ def _notices_errors(material: Material) -> str:
     return paragraph(f"Mistakes against right answers, AUROC: {shown_rows}.", "soft")
 
 
+_RANKING = {"accuracy": "accuracy", "nll": "NLL", "crps": "CRPS", "augrc": "AUGRC"}
+"""What models are ranked by, and its name: proper scores, and AUGRC for abstaining."""
+
+
 def better(material: Material) -> str:
     """Return what the paired comparisons, or the rank groups, say."""
     if len(material.sources) < 2:
@@ -256,8 +261,8 @@ def better(material: Material) -> str:
         )
     parts = []
     for task in material.tasks:
-        metrics = [m for m in ("accuracy", "nll", "crps") if m in material.metrics(task, "test")]
-        for metric in metrics[:2]:
+        known = material.metrics(task, "test")
+        for metric in (m for m in _RANKING if m in known):
             parts.append(_better_by(material, task, metric))
     kept = [part for part in parts if part][:MOST_LINES]
     return "".join(kept) or element("strong", "Not compared.") + paragraph(
@@ -271,13 +276,15 @@ def _better_by(material: Material, task: str, metric: str) -> str:
         for r in material.results.select(metric=metric, task=task, split="test", kind="difference")
         if math.isfinite(r.value)
     ]
+    main = main_variant(metric, {r.variant for r in differences})
+    differences = [r for r in differences if r.variant == main]
     if not differences:
         return ""
     order = {"both": 0, "trainings": 1, "items": 2}
     widest = min(differences, key=lambda r: order[r.over]).over
     differences = [r for r in differences if r.over == widest]
     where = f" on {name(task)}" if task and len(material.tasks) > 1 else ""
-    label = {"accuracy": "accuracy", "nll": "NLL", "crps": "CRPS"}[metric]
+    label = _RANKING[metric]
     if len(differences) == 1:
         return _one_pair(differences[0], label, where)
     return _groups(material, task, metric, label, where, differences)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from uncertain import families
 from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.ranking_sums import SELECTIVE
 from uncertain.evaluation.report.glossary import COSTS
 from uncertain.evaluation.report.html import Attributes
 from uncertain.evaluation.report.svg import series_style
@@ -23,7 +24,7 @@ _PREFERRED = {
     "ece_debiased": ("equal_width,15,l1,top_label",),
     "rms_calibration_error_debiased": ("equal_width,15,l2,top_label",),
     "auroc": ("error:msp", "error:entropy", "error:sd"),
-    "aurc": ("error:msp", "msp"),
+    **dict.fromkeys(SELECTIVE, ("error:msp", "msp")),
     "coverage": ("0.9", "0.95"),
     "interval_score": ("0.9", "0.95"),
     "sharpness": ("0.9", "0.95"),

@@ -45,7 +45,8 @@ def figures(material: Material) -> str:
 
     note = (
         "Below each figure stands its interval. The best of a column is bold; models that share a "
-        "letter are not told apart."
+        "letter are not told apart. Calibration errors are diagnostics and have no best: a model "
+        "that knows nothing can be calibrated. Proper scores and AUGRC rank."
     )
     body = by_task(material, of_task)
     return body and paragraph(note, "note") + body

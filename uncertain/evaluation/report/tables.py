@@ -13,7 +13,8 @@ from uncertain.evaluation.formatting import (
     number,
     p_text,
 )
-from uncertain.evaluation.report.glossary import COSTS, PARTS, entry
+from uncertain.evaluation.ranking_sums import SELECTIVE
+from uncertain.evaluation.report.glossary import COSTS, DIAGNOSTICS, PARTS, entry
 from uncertain.evaluation.report.html import (
     Attributes,
     clean,
@@ -39,11 +40,11 @@ from uncertain.evaluation.results import FIELDS, Row
 ASIDE = (
     "ece_null",
     "auroc",
-    "aurc",
     "aupr_error_positive",
     "aupr_correct_positive",
     "fpr95_error_positive",
     *PARTS,
+    *SELECTIVE,
 )
 """Metrics with a place of their own: beside the ECE, with the mistakes, or with the parts."""
 
@@ -103,7 +104,8 @@ def _over_remark(rows: Sequence[Row | None]) -> str:
 def _is_best(metric: str, row: Row | None, rivals: Sequence[Row | None]) -> bool:
     better = entry(metric).better
     values = [r.value for r in rivals if r is not None and math.isfinite(r.value)]
-    if row is None or better not in ("higher", "lower") or len(values) < 2:
+    ranks = better in ("higher", "lower") and metric not in DIAGNOSTICS
+    if row is None or not ranks or len(values) < 2:
         return False
     return row.value == (max(values) if better == "higher" else min(values))
 
