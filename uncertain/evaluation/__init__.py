@@ -24,6 +24,8 @@ abstain by uncertainty       :func:`area_under_generalised_risk_coverage`,
                              :func:`area_under_risk_coverage`,
                              :func:`excess_area_under_risk_coverage`,
                              :func:`risk_at_coverage`, :func:`coverage_at_risk`
+calibrate after training     :func:`fit_temperature` and more in
+                             :mod:`uncertain.evaluation.calibrators`
 compare models               :func:`paired_mean`, :func:`compare_methods`, :func:`ranking_differences`,
                              :func:`paired_bootstrap`
 ===========================  ======================================================================
@@ -48,6 +50,20 @@ if TYPE_CHECKING:
     from uncertain.evaluation.calibration import (
         rms_calibration_error_debiased as rms_calibration_error_debiased,
     )
+    from uncertain.evaluation.calibrators import fit_bbq as fit_bbq
+    from uncertain.evaluation.calibrators import fit_beta as fit_beta
+    from uncertain.evaluation.calibrators import fit_dirichlet as fit_dirichlet
+    from uncertain.evaluation.calibrators import fit_histogram_binning as fit_histogram_binning
+    from uncertain.evaluation.calibrators import fit_isotonic as fit_isotonic
+    from uncertain.evaluation.calibrators import fit_matrix as fit_matrix
+    from uncertain.evaluation.calibrators import (
+        fit_quantile_recalibration as fit_quantile_recalibration,
+    )
+    from uncertain.evaluation.calibrators import fit_scale as fit_scale
+    from uncertain.evaluation.calibrators import fit_temperature as fit_temperature
+    from uncertain.evaluation.calibrators import fit_vector as fit_vector
+    from uncertain.evaluation.calibrators import load_calibrator as load_calibrator
+    from uncertain.evaluation.calibrators import save_calibrator as save_calibrator
     from uncertain.evaluation.classification import accuracy as accuracy
     from uncertain.evaluation.classification_report import (
         classification_estimates as classification_estimates,
@@ -138,9 +154,20 @@ _HOMES = {
     "evaluate_files": "files",
     "excess_area_under_risk_coverage": "ranking",
     "false_positive_rate": "ranking",
+    "fit_bbq": "calibrators",
+    "fit_beta": "calibrators",
+    "fit_dirichlet": "calibrators",
+    "fit_histogram_binning": "calibrators",
+    "fit_isotonic": "calibrators",
+    "fit_matrix": "calibrators",
+    "fit_quantile_recalibration": "calibrators",
+    "fit_scale": "calibrators",
+    "fit_temperature": "calibrators",
+    "fit_vector": "calibrators",
     "from_distribution": "distributions",
     "interval_score": "scores",
     "learn_then_test": "risk_control",
+    "load_calibrator": "calibrators",
     "load_collected": "collected",
     "nll": "scores",
     "paired_bootstrap": "comparison_bootstrap",
@@ -155,6 +182,7 @@ _HOMES = {
     "regression_estimates": "regression",
     "risk_at_coverage": "ranking",
     "rms_calibration_error_debiased": "calibration",
+    "save_calibrator": "calibrators",
     "save_collected": "collected",
     "uncertainty_scores": "uncertainty",
     "versions": "provenance",
