@@ -153,6 +153,10 @@ def benchmark(
         "uncertain-benchmark"
     ),
     workers: Annotated[int, typer.Option(help="Processes; 0 means one a core.")] = 0,
+    half: Annotated[str, typer.Option(help="develop, or confirm; looks are counted.")] = "develop",
+    ledger: Annotated[
+        Path | None, typer.Option(help="File that counts looks at confirm; default in the cache.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and stop.")] = False,
 ) -> None:
     """Train and judge models on a suite of tasks; run again to resume."""
@@ -168,6 +172,8 @@ def benchmark(
             models=models,
             seeds=seeds,
             budget=budget,  # type: ignore[arg-type]
+            half=half,  # type: ignore[arg-type]
+            ledger=ledger,
             out=out,
             workers=workers,
             plan_only=plan,

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from uncertain import data
 from uncertain.benchmark import Task
 from uncertain.benchmark.assess import assess, choices
 from uncertain.benchmark.cells import run_cell, try_candidate, tuning_file
 from uncertain.benchmark.plan import Plan, make_plan
+from uncertain.benchmark.tasks import load_splits
 from uncertain.evaluation import Results
+from uncertain.evaluation.results import is_sanity
 
 SMALL = "tests.benchmark.small_models"
 DIGITS = Task("digits", "classification", "digits", "mlp", 3, 6, ood=("noise",))
@@ -29,7 +32,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     out = tmp_path_factory.mktemp("run")
     made = make_plan([DIGITS], models=MODELS, seeds=2, budget="desk", out=out)
     for number in range(2):
-        try_candidate(out, DIGITS, MODELS[0], number, "desk", silent)
+        try_candidate(out, DIGITS, MODELS[0], number, 0, "desk", silent)
     for cell in made.cells:
         run_cell(out, made.folder(cell), cell, "desk", silent)
     return made
@@ -61,7 +64,7 @@ def test_trainings_are_averaged_and_compared(results: Results) -> None:
 
 def test_the_table_and_the_page_say_what_was_tuned(plan: Plan, results: Results) -> None:
     (line,) = choices(plan)
-    tuned = json.loads(tuning_file(plan.out, DIGITS, MODELS[0]).read_text())
+    tuned = json.loads(tuning_file(plan.out, DIGITS, MODELS[0], 0).read_text())
     best = min(tuned["trials"], key=lambda trial: trial["nll"])
     share = f"share {best['settings']['share']} (of 2 candidates, validation NLL {best['nll']:.4g})"
     assert line == f"digits {MODELS[0]}: {share}"
@@ -89,3 +92,19 @@ def test_judging_again_gives_the_same_table(plan: Plan, results: Results) -> Non
     again = assess(plan, command="uncertain benchmark")
     strip = [dataclasses.replace(row, versions="") for row in again]
     assert strip == [dataclasses.replace(row, versions="") for row in results]
+
+
+def test_a_sanity_pair_says_so_on_every_row(plan: Plan, results: Results) -> None:
+    noise, test = results.select(split="ood:noise"), results.select(split="test")
+    assert len(noise)
+    assert all(is_sanity(row) for row in noise)
+    assert not any(is_sanity(row) for row in test)
+    assert "sanity</span>" in (plan.out / "report.html").read_text()
+
+
+def test_the_table_holds_the_hashes_of_its_rows(plan: Plan, results: Results) -> None:
+    hashes = json.loads(results.metadata["splits"])
+    rows = load_splits(DIGITS, 0)["test"].row_ids
+    assert hashes["digits/0"]["test"] == data.split_hash(rows)
+    assert results.metadata["half"] == "develop"
+    assert "confirm_runs" not in results.metadata

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -37,7 +38,7 @@ def silent(step: int, steps: int) -> None:
 
 def tune(out: Path, task: Task, name: str, numbers: range | None = None) -> None:
     for number in numbers or range(4):
-        try_candidate(out, task, name, number, "desk", silent)
+        try_candidate(out, task, name, number, 0, "desk", silent)
 
 
 def cell(out: Path, task: Task, name: str, seed: int = 0) -> Path:
@@ -49,28 +50,28 @@ def cell(out: Path, task: Task, name: str, seed: int = 0) -> Path:
 
 def test_the_candidate_of_the_lowest_validation_nll_is_chosen(tmp_path: Path) -> None:
     tune(tmp_path, IRIS, "softmax")
-    tuned = json.loads(tuning_file(tmp_path, IRIS, "softmax").read_text())
+    tuned = json.loads(tuning_file(tmp_path, IRIS, "softmax", 0).read_text())
     tried = [trial["settings"] for trial in tuned["trials"]]
     assert tried == [dict(settings) for settings in MODELS["softmax"].candidates]
     best = min(tuned["trials"], key=lambda trial: trial["nll"])
     assert tuned["settings"] == best["settings"]
     assert all(0 < trial["error"] < 2 for trial in tuned["trials"])
     for name in ("softmax", "deep_ensemble"):
-        assert chosen_settings(tmp_path, IRIS, name) == best["settings"]
+        assert chosen_settings(tmp_path, IRIS, name, 0) == best["settings"]
 
 
 def test_a_choice_waits_for_every_candidate(tmp_path: Path) -> None:
     tune(tmp_path, IRIS, "softmax", range(3))
-    assert not tuning_file(tmp_path, IRIS, "softmax").exists()
+    assert not tuning_file(tmp_path, IRIS, "softmax", 0).exists()
     tune(tmp_path, IRIS, "softmax", range(3, 4))
-    assert tuning_file(tmp_path, IRIS, "softmax").is_file()
+    assert tuning_file(tmp_path, IRIS, "softmax", 0).is_file()
 
 
 def test_a_tried_candidate_is_not_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tune(tmp_path, IRIS, "softmax")
-    chosen = tuning_file(tmp_path, IRIS, "softmax")
+    chosen = tuning_file(tmp_path, IRIS, "softmax", 0)
     before = chosen.read_text()
     chosen.unlink()
 
@@ -85,7 +86,7 @@ def test_a_tried_candidate_is_not_tried_again(
 def test_tuning_looks_at_validation_rows_only(tmp_path: Path) -> None:
     name = f"{SMALL}:smoothed"
     tune(tmp_path, IRIS, name, range(2))
-    tuned = json.loads(tuning_file(tmp_path, IRIS, name).read_text())
+    tuned = json.loads(tuning_file(tmp_path, IRIS, name, 0).read_text())
     splits = load_splits(IRIS, 0)
     counts = np.bincount(targets(splits["train"]), minlength=3)
     for trial in tuned["trials"]:
@@ -98,7 +99,7 @@ def test_tuning_looks_at_validation_rows_only(tmp_path: Path) -> None:
 def test_where_no_likelihood_is_finite_the_error_chooses(tmp_path: Path) -> None:
     name = f"{SMALL}:surely_wrong"
     tune(tmp_path, IRIS, name, range(2))
-    tuned = json.loads(tuning_file(tmp_path, IRIS, name).read_text())
+    tuned = json.loads(tuning_file(tmp_path, IRIS, name, 0).read_text())
     assert [trial["nll"] for trial in tuned["trials"]] == [None, None]
     errors = [trial["error"] for trial in tuned["trials"]]
     assert tuned["settings"] == tuned["trials"][int(np.argmin(errors))]["settings"]
@@ -108,7 +109,7 @@ def test_where_no_likelihood_is_finite_the_error_chooses(tmp_path: Path) -> None
 def test_regression_is_tuned_by_nll_then_crps(tmp_path: Path) -> None:
     task = Task("diabetes", "regression", "diabetes", "mlp", 5, 10)
     tune(tmp_path, task, "gaussian")
-    tuned = json.loads(tuning_file(tmp_path, task, "gaussian").read_text())
+    tuned = json.loads(tuning_file(tmp_path, task, "gaussian", 0).read_text())
     assert all(math.isfinite(trial["nll"]) for trial in tuned["trials"])
     assert all(20 < trial["error"] < 200 for trial in tuned["trials"])
 
@@ -128,7 +129,7 @@ def test_a_cell_takes_the_networks_that_are_there(tmp_path: Path) -> None:
     folder = cell(tmp_path, IRIS, "deep_ensemble")
     assert set((tmp_path / "networks").rglob("*.pt")) == before
     facts = json.loads((folder / "cell.json").read_text())
-    assert facts["settings"] == dict(chosen_settings(tmp_path, IRIS, "softmax"))
+    assert facts["settings"] == dict(chosen_settings(tmp_path, IRIS, "softmax", 0))
     assert facts["cost"]["forward_passes"] == 5
     assert facts["splits"] == ["test"]
 
@@ -152,3 +153,34 @@ def test_a_cell_predicts_every_split_with_what_is_known_of_its_rows(tmp_path: Pa
 def test_tables_have_no_image_controls(tmp_path: Path) -> None:
     folder = cell(tmp_path, IRIS, f"{SMALL}:class_frequencies")
     assert not read_predictions(prediction_file(folder, "test")).scores
+
+
+def test_each_split_is_tuned_on_its_own_validation_rows(tmp_path: Path) -> None:
+    task = dataclasses.replace(IRIS, split_by_seed=True)
+    name = f"{SMALL}:smoothed"
+    for seed in (0, 1):
+        for number in range(2):
+            try_candidate(tmp_path, task, name, number, seed, "desk", silent)
+        tuned = json.loads(tuning_file(tmp_path, task, name, seed).read_text())
+        splits = load_splits(task, seed)
+        counts = np.bincount(targets(splits["train"]), minlength=3)
+        for trial in tuned["trials"]:
+            share = trial["settings"]["share"]
+            p = (1 - share) * counts / counts.sum() + share / 3
+            expected = -np.log(p[targets(splits["validation"])]).mean()
+            assert trial["nll"] == pytest.approx(expected, rel=1e-6)
+        assert chosen_settings(tmp_path, task, name, seed) == tuned["settings"]
+        tuning = set(splits["validation"].row_ids.tolist())
+        assert not tuning & set(splits["test"].row_ids.tolist())
+    assert tuning_file(tmp_path, task, name, 0) != tuning_file(tmp_path, task, name, 1)
+
+
+def test_no_candidate_shares_a_network_with_a_training() -> None:
+    # Members of seed s train with 1000 (s + 1) + j, and seeds go to 119.
+    assert module.TUNING_SEED > 1000 * 121
+
+
+def test_a_cell_writes_down_its_rows(tmp_path: Path) -> None:
+    cell(tmp_path, IRIS, f"{SMALL}:class_frequencies")
+    facts = json.loads((tmp_path / "splits" / "iris" / "0.json").read_text())
+    assert facts["parts"]["test"]["row_ids"] == load_splits(IRIS, 0)["test"].row_ids.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_trees_train_in_their_cells(tmp_path: Path) -> None:
 
 def test_what_is_done_is_no_job(tmp_path: Path) -> None:
     made = plan(tmp_path, ("softmax",), seeds=2)
-    done = tuning_file(tmp_path, IRIS, "softmax")
+    done = tuning_file(tmp_path, IRIS, "softmax", 0)
     done.parent.mkdir(parents=True)
     atomic.write_text(done, "{}")
     folder = made.folder(made.cells[0])
@@ -77,3 +78,14 @@ def test_what_is_done_is_no_job(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["tests.benchmark.small_models:class_frequencies"])
 def test_a_model_with_one_candidate_is_not_tuned(tmp_path: Path, path: str) -> None:
     assert [job.function for job in list_jobs(plan(tmp_path, (path,)), {})] == [run_cell]
+
+
+def test_every_split_has_candidates_of_its_own(tmp_path: Path) -> None:
+    task = dataclasses.replace(IRIS, split_by_seed=True)
+    made = make_plan([task], models=("deep_ensemble",), seeds=2, budget="desk", out=tmp_path)
+    jobs = named(list_jobs(made, {}))
+    for seed in (0, 1):
+        candidates = {f"iris split {seed} softmax candidate {k} of 4" for k in range(1, 5)}
+        assert candidates <= set(jobs["iris deep_ensemble seed " + str(seed)].after)
+        network = jobs[f"iris softmax seed {seed} network 2"]
+        assert {name for name in network.after if "candidate" in name} == candidates

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from uncertain.benchmark import SUITES, Task, run
+from uncertain.benchmark import Task, run, runner
 from uncertain.benchmark.plan import held
+from uncertain.benchmark.study import tasks_of
 from uncertain.evaluation import Results
 from uncertain.terminal import Console
 
@@ -230,7 +231,7 @@ def test_a_model_in_this_folder_joins_and_the_report_comes_last(tmp_path: Path) 
     assert lines[-1] == f"The report: {Path('run') / 'report.html'}"
     assert (tmp_path / "run" / "report.html").is_file()
     assert max(map(len, lines)) <= 100
-    for task in SUITES["tabular"]:
+    for task in tasks_of("tabular", "develop"):
         assert f"Task {task.name}" in lines
     assert any(line.startswith("train_seconds") for line in lines)
     table = Results.read(tmp_path / "run" / "results.parquet")
@@ -302,3 +303,26 @@ def test_ctrl_c_saves_stops_and_says_how_to_resume(tmp_path: Path, number: int) 
     assert is_empty(process.pid)
     # What was in training has saved itself, whatever its checkpoints' rhythm.
     assert list(tmp_path.rglob("last.pt"))
+
+
+def test_a_confirming_run_is_counted_before_it_trains_and_says_so(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    ledger = tmp_path / "looks.jsonl"
+    model = "tests.benchmark.small_models:class_frequencies"
+    results = run(
+        "tabular", models=[model], seeds=1, half="confirm", ledger=ledger, out=tmp_path / "run",
+        workers=1, console=Console(file=stream, width=100),
+    )  # fmt: skip
+    assert results is not None
+    assert "tabular is confirmed for the 1st time." in stream.getvalue()
+    assert (results.metadata["half"], results.metadata["confirm_runs"]) == ("confirm", "1")
+    assert {row.task for row in results} == {task.name for task in tasks_of("tabular", "confirm")}
+    assert {row.training for row in results if row.metric == "accuracy"} >= {"100"}
+    assert len(ledger.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd"), (4, "4th")]
+)
+def test_looks_are_counted_in_words(number: int, word: str) -> None:
+    assert runner._ordinal(number) == word

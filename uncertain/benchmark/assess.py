@@ -7,10 +7,14 @@ import json
 import math
 
 from uncertain.benchmark.cells import prediction_file, tuning_file
+from uncertain.benchmark.ledger import RECORD
 from uncertain.benchmark.models import resolve_model
 from uncertain.benchmark.plan import Cell, Plan
-from uncertain.benchmark.tasks import Task, load_splits
+from uncertain.benchmark.split_rows import run_hashes
+from uncertain.benchmark.tasks import SANITY, Task, load_splits
 from uncertain.evaluation import Predictions, Results, Row, evaluate, read_predictions, write_report
+
+SANITY_REASON = "sanity: this pair shows only whether something is broken, and supports no claim"
 
 
 def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
@@ -37,8 +41,18 @@ def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
         predictions += _with_inputs(task, [p for cell in cells for p in _load(plan, cell)])
         rows += _with_means([row for cell in cells for row in _costs(plan, cell)])
     judged = evaluate(predictions, seed=seed, command=command)
-    facts = {"settings": "; ".join(choices(plan)), "tasks": plan.suite, "budget": plan.budget}
-    results = judged + Results(rows, facts)
+    hashes = run_hashes(plan.out, ((cell.task, cell.seed) for cell in plan.cells))
+    facts = {
+        "settings": "; ".join(choices(plan)),
+        "tasks": plan.suite,
+        "budget": plan.budget,
+        "half": plan.half,
+        "splits": json.dumps(hashes),
+    }
+    if plan.half == "confirm":
+        looks = json.loads((plan.out / RECORD).read_text())["looks"]
+        facts["confirm_runs"] = str(looks[-1]["number"])
+    results = _mark_sanity(judged + Results(rows, facts))
     results.write(plan.out / "results.parquet")
     write_report(
         results,
@@ -51,21 +65,30 @@ def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
 
 
 def choices(plan: Plan) -> list[str]:
-    """Return one line a tuned model: the settings that validation chose, and from how many."""
+    """Return one line a tuned model and split: what validation chose, and from how many."""
     lines = []
-    tuned_models = ((c.task, resolve_model(c.model).tunes_as or c.model) for c in plan.cells)
-    for task, name in dict.fromkeys(tuned_models):
-        path = tuning_file(plan.out, task, name)
+    tuned = dict.fromkeys(
+        (
+            tuning_file(plan.out, cell.task, name, cell.seed),
+            f"{cell.task.name}{_split(cell)} {name}",
+        )
+        for cell in plan.cells
+        for name in [resolve_model(cell.model).tunes_as or cell.model]
+    )
+    for path, title in tuned:
         if not path.is_file():
             continue
-        tuned = json.loads(path.read_text())
-        chosen = ", ".join(f"{key} {value}" for key, value in tuned["settings"].items())
-        best = min((t["nll"] for t in tuned["trials"] if t["nll"] is not None), default=math.inf)
+        facts = json.loads(path.read_text())
+        chosen = ", ".join(f"{key} {value}" for key, value in facts["settings"].items())
+        best = min((t["nll"] for t in facts["trials"] if t["nll"] is not None), default=math.inf)
         lines.append(
-            f"{task.name} {name}: {chosen} (of {len(tuned['trials'])} candidates, "
-            f"validation NLL {best:.4g})"
+            f"{title}: {chosen} (of {len(facts['trials'])} candidates, validation NLL {best:.4g})"
         )
     return lines
+
+
+def _split(cell: Cell) -> str:
+    return f" split {cell.task.split_of(cell.seed)}" if cell.task.split_by_seed else ""
 
 
 def _load(plan: Plan, cell: Cell) -> list[Predictions]:
@@ -81,6 +104,17 @@ def _with_inputs(task: Task, predictions: list[Predictions]) -> list[Predictions
         return predictions
     images = dict(zip(test.row_ids.tolist(), test.x[:].numpy(), strict=True))
     return [dataclasses.replace(p, inputs=images) if p.split == "test" else p for p in predictions]
+
+
+def _mark_sanity(results: Results) -> Results:
+    """Say on every row of a pair that is only a sanity check that it carries no claim."""
+    rows = [
+        dataclasses.replace(row, reason="; ".join(filter(None, [row.reason, SANITY_REASON])))
+        if row.split.removeprefix("ood:") in SANITY and row.split.startswith("ood:")
+        else row
+        for row in results.rows
+    ]
+    return Results(rows, results.metadata)
 
 
 def _costs(plan: Plan, cell: Cell) -> list[Row]:

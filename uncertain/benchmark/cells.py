@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 from uncertain import atomic, data, evaluation, predictive
 from uncertain.benchmark.models import Model, resolve_model, train_model
 from uncertain.benchmark.plan import Cell, folder_name
+from uncertain.benchmark.split_rows import record_rows
 from uncertain.benchmark.tasks import Budget, Task, class_count, load_splits, targets
 from uncertain.benchmark.training import (
     Predictor,
@@ -28,8 +29,8 @@ from uncertain.data import Split
 
 Report = Callable[[int, int], None]
 
-TUNING_SEED = 10_000
-"""The candidates' trainings use a seed that no reported training has."""
+TUNING_SEED = 10_000_000
+"""The candidates of split s train with this seed plus s, which no reported training has."""
 
 
 class Trial(NamedTuple):
@@ -41,13 +42,20 @@ class Trial(NamedTuple):
     """Brier score or CRPS, which decides where no NLL is finite (a forest's probabilities of 0)."""
 
 
-def tuning_file(out: Path, task: Task, model: str) -> Path:
-    """Return where a model's chosen settings lie; a folder beside it holds the trials."""
-    return out / "tuning" / task.name / f"{folder_name(model)}.json"
+def tuning_file(out: Path, task: Task, model: str, seed: int) -> Path:
+    """Return where a model's chosen settings lie; a folder beside it holds the trials.
+
+    Where seeds use splits of their own so does tuning: the validation rows of one split are test
+    rows of another.
+    """
+    folder = out / "tuning" / task.name
+    if task.split_by_seed:
+        folder /= f"split-{task.split_of(seed)}"
+    return folder / f"{folder_name(model)}.json"
 
 
 def try_candidate(
-    out: Path, task: Task, name: str, number: int, budget: Budget, report: Report
+    out: Path, task: Task, name: str, number: int, seed: int, budget: Budget, report: Report
 ) -> None:
     """Train one candidate and score it on validation; the last one of a model's chooses.
 
@@ -56,36 +64,38 @@ def try_candidate(
         task: What to train on.
         name: The model.
         number: The candidate's place among the model's.
+        seed: The training seed whose split is used.
         budget: Which number of steps.
         report: Progress.
     """
     model = resolve_model(name)
     settings = model.candidates[number]
-    path = _trial_file(out, task, name, settings)
+    path = _trial_file(out, task, name, settings, seed)
     if not path.is_file():
-        training = _training(out, task, TUNING_SEED, budget, settings, report)
+        training = _training(out, task, seed, budget, settings, report)
+        training = replace(training, seed=TUNING_SEED + task.split_of(seed))
         trial = _score(settings, train_model(model, training).predictor, training)
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_text(path, json.dumps(_finite(trial), indent=2))
-    _choose(out, task, name, model)
+    _choose(out, task, name, model, seed)
 
 
-def _choose(out: Path, task: Task, name: str, model: Model) -> None:
+def _choose(out: Path, task: Task, name: str, model: Model, seed: int) -> None:
     """Keep the settings of the lowest validation NLL, once every trial is there."""
-    paths = [_trial_file(out, task, name, settings) for settings in model.candidates]
+    paths = [_trial_file(out, task, name, settings, seed) for settings in model.candidates]
     if not all(path.is_file() for path in paths):
         return
     records = [json.loads(path.read_text()) for path in paths]
     best = min(records, key=lambda record: [_or_infinity(record[k]) for k in ("nll", "error")])
     # Two trials that end together both come here, and write the same.
     atomic.write_text(
-        tuning_file(out, task, name),
+        tuning_file(out, task, name, seed),
         json.dumps({"settings": best["settings"], "trials": records}, indent=2),
     )
 
 
-def _trial_file(out: Path, task: Task, name: str, settings: Settings) -> Path:
-    folder = tuning_file(out, task, name).with_suffix("")
+def _trial_file(out: Path, task: Task, name: str, settings: Settings, seed: int) -> Path:
+    folder = tuning_file(out, task, name, seed).with_suffix("")
     facts = json.dumps(dict(sorted(settings.items())))
     return folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:12]}.json"
 
@@ -106,7 +116,7 @@ def train_network(
     out: Path, task: Task, name: str, seed: int, member: int, budget: Budget, report: Report
 ) -> None:
     """Train one of the networks that the cells of a seed share; nothing, where it is there."""
-    settings = chosen_settings(out, task, name)
+    settings = chosen_settings(out, task, name, seed)
     training = _training(out, task, seed, budget, settings, report)
     shared_network(member_trainings(training, member + 1)[member])
 
@@ -114,7 +124,8 @@ def train_network(
 def run_cell(out: Path, folder: Path, cell: Cell, budget: Budget, report: Report) -> None:
     """Train one model with one seed on one task; its folder is complete when ``cell.json`` is."""
     model = resolve_model(cell.model)
-    settings = chosen_settings(out, cell.task, cell.model)
+    record_rows(out, cell.task, cell.seed)
+    settings = chosen_settings(out, cell.task, cell.model, cell.seed)
     training = _training(out, cell.task, cell.seed, budget, settings, report)
     trained = train_model(model, training)
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,13 +136,13 @@ def run_cell(out: Path, folder: Path, cell: Cell, budget: Budget, report: Report
     _record(folder, cell, settings, trained, judged)
 
 
-def chosen_settings(out: Path, task: Task, name: str) -> Settings:
+def chosen_settings(out: Path, task: Task, name: str, seed: int) -> Settings:
     """Return what tuning chose, or the model's only candidate."""
     tuned = resolve_model(name).tunes_as or name
     candidates = resolve_model(tuned).candidates
     if len(candidates) == 1:
         return candidates[0]
-    settings: Settings = json.loads(tuning_file(out, task, tuned).read_text())["settings"]
+    settings: Settings = json.loads(tuning_file(out, task, tuned, seed).read_text())["settings"]
     return settings
 
 
@@ -143,7 +154,7 @@ def prediction_file(folder: Path, split: str) -> Path:
 def _training(
     out: Path, task: Task, seed: int, budget: Budget, settings: Settings, report: Report
 ) -> Training:
-    splits = load_splits(task, 0 if seed == TUNING_SEED else seed)
+    splits = load_splits(task, seed)
     train = splits["train"]
     return Training(
         task=task.name,

@@ -64,17 +64,19 @@ class _Board:
         """Add a trial for each candidate, unless the choice is made or there is none."""
         name = resolve_model(cell.model).tunes_as or cell.model
         model = resolve_model(name)
-        done = tuning_file(self.plan.out, cell.task, name).is_file()
+        done = tuning_file(self.plan.out, cell.task, name, cell.seed).is_file()
         count = len(model.candidates)
         if done or count == 1:
             return ()
+        split = f" split {cell.task.split_of(cell.seed)}" if cell.task.split_by_seed else ""
+        place = f"{cell.task.name}{split}"
         return tuple(
             self.add(
-                f"{cell.task.name} {name} candidate {number + 1} of {count}",
+                f"{place} {name} candidate {number + 1} of {count}",
                 try_candidate,
-                (self.plan.out, cell.task, name, number, self.plan.budget),
+                (self.plan.out, cell.task, name, number, cell.seed, self.plan.budget),
                 seconds=self.seconds(cell.task),
-                shares=(cell.task.name, str(model.candidates[number])) if model.networks else (),
+                shares=(place, str(model.candidates[number])) if model.networks else (),
             )
             for number in range(count)
         )

@@ -18,7 +18,7 @@ from typing import Any
 import uncertain
 from uncertain import atomic, checks
 from uncertain.benchmark.models import MODELS, Model, resolve_model
-from uncertain.benchmark.suites import SUITES
+from uncertain.benchmark.study import Half, seeds_of, tasks_of
 from uncertain.benchmark.tasks import Budget, Task
 
 FORMAT = 1
@@ -49,6 +49,7 @@ class Plan:
     seeds: int
     out: Path
     cells: tuple[Cell, ...]
+    half: Half = "develop"
 
     def folder(self, cell: Cell) -> Path:
         """Return the folder of one cell."""
@@ -71,6 +72,7 @@ def make_plan(
     seeds: int,
     budget: Budget,
     out: str | Path,
+    half: Half = "develop",
     claim: bool = True,
 ) -> Plan:
     """Check every name and the output folder, and list the cells.
@@ -79,28 +81,29 @@ def make_plan(
         suite: A key of ``SUITES``, or tasks of your own.
         models: Names of ``MODELS`` or import paths ``package.module:function``; by default every
             built-in model that fits the task.
-        seeds: Trainings of each model, with seeds 0, 1, ...
+        seeds: Trainings of each model, with seeds 0, 1, ..., or 100, 101, ... to confirm.
         budget: ``desk`` or ``full``.
         out: The run's folder; made where it is absent, resumed where it holds the same run.
+        half: Which half of a suite's study; tasks of your own are all used, with that half's seeds.
         claim: Whether the folder becomes this run's; else nothing is written.
 
     Returns:
         The plan.
 
     Raises:
-        ValueError: Unknown suite, model or budget; no model fits a task; the folder holds another
+        ValueError: Unknown suite, half, model or budget; more seeds than the half has; no model fits a task; the folder holds another
             run.
         OSError: The folder can't be written.
     """
-    tasks = _tasks(suite)
+    tasks = _tasks(suite, half)
     checks.check_choice("budget", budget, ("desk", "full"))
-    checks.check_range("seeds", seeds, 1)
+    numbers = seeds_of(half, seeds)
     names = list(models) if models else None
     resolved = {name: resolve_model(name) for name in names or MODELS}
     cells = tuple(
         Cell(task, name, seed)
         for task in tasks
-        for seed in range(seeds)
+        for seed in numbers
         for name in _fitting(task, resolved, by_name=names is not None)
     )
     if not cells:
@@ -109,7 +112,7 @@ def make_plan(
             f"the tasks are {', '.join(f'{t.name} ({t.kind})' for t in tasks)}."
         )
     title = suite if isinstance(suite, str) else ", ".join(task.name for task in tasks)
-    plan = Plan(title, budget, seeds, Path(out), cells)
+    plan = Plan(title, budget, seeds, Path(out), cells, half)
     mine = _description(plan, tasks)
     _refuse_another(plan.out, mine)
     _refuse_fewer(plan)
@@ -147,10 +150,9 @@ def folder_name(model: str) -> str:
     return model.replace(":", "--").replace("/", "-")
 
 
-def _tasks(suite: str | Sequence[Task]) -> tuple[Task, ...]:
+def _tasks(suite: str | Sequence[Task], half: Half) -> tuple[Task, ...]:
     if isinstance(suite, str):
-        checks.check_choice("suite", suite, SUITES)
-        return SUITES[suite]
+        return tasks_of(suite, half)
     checks.check_not_empty("suite", suite)
     names = [task.name for task in suite]
     if len(set(names)) < len(names):
@@ -187,6 +189,7 @@ def _description(plan: Plan, tasks: Sequence[Task]) -> dict[str, Any]:
         "format": FORMAT,
         "suite": plan.suite,
         "budget": plan.budget,
+        "half": plan.half,
         "version": uncertain.__version__,
         **{f"task {task.name}": _facts(task) for task in tasks},
     }

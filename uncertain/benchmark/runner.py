@@ -12,9 +12,11 @@ import torch
 from uncertain import checks
 from uncertain.benchmark.assess import assess, choices
 from uncertain.benchmark.jobs import list_jobs
+from uncertain.benchmark.ledger import default_ledger, record_look
 from uncertain.benchmark.plan import Plan, held, make_plan
 from uncertain.benchmark.pool import clock, execute
 from uncertain.benchmark.schedule import Job, expected_seconds
+from uncertain.benchmark.study import Half
 from uncertain.benchmark.tasks import Budget, Task, class_count, load_splits
 from uncertain.benchmark.training import Training, probe_step_seconds
 from uncertain.evaluation import Results
@@ -27,6 +29,8 @@ def run(
     models: Sequence[str] | None = None,
     seeds: int = 3,
     budget: Budget = "desk",
+    half: Half = "develop",
+    ledger: str | Path | None = None,
     out: str | Path = "uncertain-benchmark",
     workers: int = 0,
     plan_only: bool = False,
@@ -44,6 +48,9 @@ def run(
             model that fits.
         seeds: Trainings of each model.
         budget: ``desk`` or ``full``: how many optimiser steps each training has.
+        half: ``develop``, to work with, or ``confirm``, to be judged by: other data sets, class
+            splits and corruptions, and seeds from 100. Each look at ``confirm`` is counted.
+        ledger: Where looks are counted; by default ``confirm.jsonl`` in the cache folder.
         out: Folder for predictions, ``results.parquet`` and ``report.html``.
         workers: Spawned processes, one torch thread each; 0 means one a core.
         plan_only: Say what would run and for how long, and stop.
@@ -59,7 +66,10 @@ def run(
     """
     console = console or Console()
     checks.check_range("workers", workers, 0)
-    plan = make_plan(suite, models=models, seeds=seeds, budget=budget, out=out, claim=not plan_only)
+    claim = not plan_only
+    plan = make_plan(
+        suite, models=models, seeds=seeds, budget=budget, out=out, half=half, claim=claim
+    )
     workers = workers or usable_cores()
     jobs = list_jobs(plan, _step_seconds(plan))
     _announce(plan, jobs, workers, console)
@@ -67,6 +77,9 @@ def run(
         return None
     started = time.monotonic()
     with held(plan.out):
+        if half == "confirm":
+            number = record_look(plan, Path(ledger or default_ledger()))
+            _say(console, f"{plan.suite} is confirmed for the {_ordinal(number)} time.")
         try:
             execute(jobs, title="benchmark", workers=workers, console=console)
             _announce_choices(plan, console)
@@ -87,6 +100,12 @@ def _judged(plan: Plan, command: str) -> Results:
         raise
 
 
+def _ordinal(number: int) -> str:
+    teens = 10 <= number % 100 <= 20
+    ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
 def usable_cores() -> int:
     """Return how many processors this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
@@ -95,7 +114,9 @@ def usable_cores() -> int:
 
 def _announce(plan: Plan, jobs: Sequence[Job], workers: int, console: Console) -> None:
     """Print what will run, and about how long it takes."""
-    table = Table(title=f"suite {plan.suite}, budget {plan.budget}, {workers} workers")
+    table = Table(
+        title=f"suite {plan.suite} ({plan.half}), budget {plan.budget}, {workers} workers"
+    )
     for column in ("task", "models", "cells", "done"):
         table.add_column(column)
     for task in dict.fromkeys(cell.task for cell in plan.cells):
@@ -126,7 +147,8 @@ def _step_seconds(plan: Plan) -> dict[str, float]:
 
 
 def _time_steps(plan: Plan, task: Task) -> float:
-    splits = load_splits(task, 0)
+    seed = next(cell.seed for cell in plan.cells if cell.task == task)
+    splits = load_splits(task, seed)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uncertain.data.cache import cache_folder as cache_folder
     from uncertain.data.card import Card as Card
     from uncertain.data.catalogue import Listing as Listing
     from uncertain.data.catalogue import listing as listing
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from uncertain.data.loading import show as show
     from uncertain.data.matching import matched as matched
     from uncertain.data.noise_images import noise as noise
+    from uncertain.data.partition import split_hash as split_hash
     from uncertain.data.ratings import RatedSentences as RatedSentences
     from uncertain.data.ratings import rated_sentences as rated_sentences
     from uncertain.data.severities import SEVERITIES as SEVERITIES
@@ -45,6 +47,7 @@ _HOMES = {
     "Listing": "catalogue",
     "RatedSentences": "ratings",
     "Split": "dataset",
+    "cache_folder": "cache",
     "controls": "control_scores",
     "corrupt": "corruptions",
     "dependence_break": "dependence",
@@ -59,6 +62,7 @@ _HOMES = {
     "noise": "noise_images",
     "rated_sentences": "ratings",
     "show": "loading",
+    "split_hash": "partition",
     "standardise": "dataset",
 }
 

@@ -8,7 +8,7 @@ import hashlib
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 def row_hashes(x: NDArray[Any]) -> NDArray[np.uint64]:
@@ -30,6 +30,26 @@ def row_hashes(x: NDArray[Any]) -> NDArray[np.uint64]:
     rows = np.ascontiguousarray(rows)
     digests = b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in rows)
     return np.frombuffer(digests, np.uint64)
+
+
+def split_hash(row_ids: ArrayLike) -> str:
+    """Return a hash of which rows a part holds, whatever their order.
+
+    It is the SHA-256 of the sorted ids as little-endian 64-bit integers, cut to 16 hexadecimal
+    digits: enough to tell two protocols apart, short enough to print.
+
+    Args:
+        row_ids: (N,) whole numbers.
+
+    Returns:
+        16 hexadecimal digits.
+
+    Example:
+        >>> split_hash([3, 1, 2]) == split_hash([1, 2, 3]), split_hash([1, 2])
+        (True, '...')
+    """
+    ids = np.sort(np.asarray(row_ids)).astype("<i8")
+    return hashlib.sha256(ids.tobytes()).hexdigest()[:16]
 
 
 def duplicate_groups(hashes: NDArray[Any]) -> NDArray[np.int64]:

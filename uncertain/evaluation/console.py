@@ -9,7 +9,7 @@ from typing import Any
 
 from uncertain.evaluation.formatting import count, decimals, figure, interval, number, p_text
 from uncertain.evaluation.leakage import LEAK, leaks_of
-from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.results import Results, Row, is_sanity
 from uncertain.evaluation.worst import worst_name
 from uncertain.terminal import Console, Table, Text
 
@@ -226,6 +226,8 @@ def _print_split(rows: Sequence[Row], results: Results, console: Console) -> Non
     trivial = next((row.reason for row in rows if "trivial: " in row.reason), "")
     if trivial:
         title += f"; trivial: {trivial.partition('trivial: ')[2]}, so it supports no claim"
+    elif any(is_sanity(row) for row in rows):
+        title += "; a sanity check, so it supports no claim"
     _say(console, title, style="bold")
     _print_lines(lines, console, without={"source"} if alone else set())
 

@@ -451,6 +451,16 @@ def split_key(split: str) -> tuple[Any, ...]:
     return _SPLIT_ORDER.get(head, len(_SPLIT_ORDER)), natural_key(head), natural_key(rest)
 
 
+def is_sanity(row: Row) -> bool:
+    """Return whether a row's reason says that its pair is only a sanity check, and carries no claim.
+
+    Example:
+        >>> is_sanity(Row("auroc", 0.99, reason="sanity: noise")), is_sanity(Row("auroc", 0.99))
+        (True, False)
+    """
+    return "sanity:" in row.reason
+
+
 def metric_key(metric: str) -> tuple[int, str]:
     """Return a sort key: the usual order of metrics, then by name."""
     return _METRIC_ORDER.get(metric, len(_METRIC_ORDER)), metric

@@ -36,7 +36,7 @@ from uncertain.evaluation.report.material import (
 )
 from uncertain.evaluation.report.plots import swatch
 from uncertain.evaluation.report.svg import Axis
-from uncertain.evaluation.results import Row, natural_key
+from uncertain.evaluation.results import Row, is_sanity, natural_key
 from uncertain.evaluation.uncertainty import uncertainty_scores
 
 
@@ -135,13 +135,15 @@ def strange_inputs(material: Material) -> str:
     body = by_task(material, of_task)
     note = (
         "Controls look at no model. Where one of them tells the sets apart better than 0.85, in "
-        "either direction, the pair is trivial: it supports no claim about any model."
+        "either direction, the pair is trivial: it supports no claim about any model. A sanity "
+        "pair shows only whether something is broken."
     )
     return body and paragraph(note, "note") + body
 
 
 def _ood_block(material: Material, task: str, ood: str, rows: Sequence[Row]) -> str:
     tag = ' <span class="tag">trivial</span>' if is_trivial(rows) else ""
+    tag += ' <span class="tag">sanity</span>' if any(map(is_sanity, rows)) else ""
     head = element("h4", f"{name(ood)}{tag}", {"data-ood": clean(ood)})
     return element("div", head + ood_table(material, task, ood, rows), STACK)
 

@@ -19,7 +19,7 @@ from uncertain.evaluation.report.material import (
     main_variant,
     ood_parts,
 )
-from uncertain.evaluation.results import Row
+from uncertain.evaluation.results import Row, is_sanity
 
 MOST_LINES = 4
 
@@ -233,6 +233,8 @@ def _notices_pair(material: Material, task: str, ood: str) -> str:
         control = max((r for r in rows if is_control(r)), key=lambda r: r.value, default=None)
         without = f" {name(control.source)} reaches {shown(control)}." if control else ""
         words += f' <span class="tag">trivial</span> A score that looks at no model does it too.{without}'
+    if any(map(is_sanity, rows)):
+        words += ' <span class="tag">sanity</span> This shows only whether something is broken.'
     return element("strong", sentence) + paragraph(words, "soft")
 
 
