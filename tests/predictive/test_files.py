@@ -53,6 +53,7 @@ def test_everything_about_the_rows_comes_back(tmp_path):
         split="ood:glyphs",
         training="7",
         task="pets",
+        training_rows=50,
     )
     stored = load_predictions(path)
     assert stored.distribution.logits[0, 1].item() == -torch.inf
@@ -63,7 +64,7 @@ def test_everything_about_the_rows_comes_back(tmp_path):
     assert stored.weights.tolist() == [1.0, 0.5, 2.0]
     assert stored.scores["energy"].dtype == torch.float32
     assert stored.class_names == ("cat", "dog")
-    assert stored[-5:] == ("net", "ood:glyphs", "7", "pets", ())
+    assert stored[-6:] == ("net", "ood:glyphs", "7", "pets", (), 50)
     facts = json.loads(pq.read_schema(path).metadata[b"uncertain"])
     assert facts["format"] == 1
     assert facts["family"] == "categorical"

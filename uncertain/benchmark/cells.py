@@ -131,8 +131,9 @@ def run_cell(out: Path, folder: Path, cell: Cell, budget: Budget, report: Report
     folder.mkdir(parents=True, exist_ok=True)
     splits = load_splits(cell.task, cell.seed)
     judged = [name for name in splits if name not in ("train", "validation")]
+    rows = len(splits["train"]) + len(splits["validation"])
     for name in judged:
-        _predict(trained.predictor, splits[name], cell, name, folder)
+        _predict(trained.predictor, splits[name], cell, name, folder, training_rows=rows)
     _record(folder, cell, settings, trained, judged)
 
 
@@ -182,7 +183,9 @@ def _score(settings: Settings, predictor: Predictor, training: Training) -> Tria
     return Trial(settings, float(nll), float(error(predicted, y).double().mean()))
 
 
-def _predict(predictor: Predictor, split: Split, cell: Cell, name: str, folder: Path) -> None:
+def _predict(
+    predictor: Predictor, split: Split, cell: Cell, name: str, folder: Path, *, training_rows: int
+) -> None:
     predicted = predictive.predict(predictor, split.x, batch_size=1024)
     predictive.save_predictions(
         prediction_file(folder, name),
@@ -197,6 +200,7 @@ def _predict(predictor: Predictor, split: Split, cell: Cell, name: str, folder: 
         split=name,
         training=str(cell.seed),
         task=cell.task.name,
+        training_rows=training_rows,
     )
 
 

@@ -2,22 +2,32 @@
 
 Over ``items`` (new rows, these trainings), over ``trainings`` (a new training, these rows) and over
 ``both``. A spread over seeds says nothing of the rows, an interval over rows nothing of the seeds.
+
+Trainings on several splits of one data set have a spread over splits, which holds that of the rows
+already; for new data it is corrected for the rows that splits share.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from uncertain.evaluation.alignment import canonical_order, in_one_order, same_rows
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking_sums import SELECTIVE
+from uncertain.evaluation.resampling import overlap
 from uncertain.evaluation.results import Row, natural_key
 from uncertain.evaluation.row_scores import row_scores, split_variant
 from uncertain.evaluation.worst import worst_of_trainings
-from uncertain.intervals import Estimate, crossed, over_trainings, undefined
+from uncertain.intervals import (
+    Estimate,
+    corrected_resampled_t,
+    crossed,
+    over_trainings,
+    undefined,
+)
 
 _SHARES = frozenset(
     {
@@ -38,8 +48,9 @@ def across_trainings(
     """Return the rows of means over trainings, for sources that have more than one.
 
     Means of row scores on shared rows have all three intervals; other figures (AUROC, ECE) the one
-    over trainings, as does everything where trainings were judged on different rows. A figure that
-    one training lacks has no mean.
+    over trainings, as does everything where trainings were judged on different rows; where these
+    are splits of one data set, the corrected resampled t gives the one over both. A figure that one
+    training lacks has no mean.
 
     Args:
         rows: The figures of single trainings.
@@ -69,10 +80,10 @@ def across_trainings(
             runs.setdefault((case.task, case.source, case.split), []).append(case)
     found: list[Row] = []
     covered: set[tuple[str, str, str, str]] = set()
-    apart: set[tuple[str, str]] = set()
+    apart: dict[tuple[str, str], float | None] = {}
     for key, trained in runs.items():
         if len(trained) > 1 and not same_rows(trained):
-            apart.add(key[:2])
+            apart[key[:2]] = overlap(trained)
         elif len(trained) > 1:
             for row in _crossed_rows(trained, level):
                 found.append(row)
@@ -107,7 +118,7 @@ def _crossed_rows(trained: Sequence[Predictions], level: float) -> list[Row]:
 def _spreads(
     rows: Sequence[Row],
     covered: set[tuple[str, str, str, str]],
-    apart: set[tuple[str, str]],
+    apart: Mapping[tuple[str, str], float | None],
     level: float,
 ) -> list[Row]:
     """Return mean and intervals over trainings, and over both, of every other figure.
@@ -127,8 +138,11 @@ def _spreads(
             first = trained[0]
             reason = first.reason if first.reason.startswith("trivial") else ""
             reason = worst_of_trainings(trained) or reason
-            alone = (first.task, first.source) in apart
-            for estimate in _over_figures(trained, level)[: 1 if alone else None]:
+            named = (first.task, first.source)
+            estimates = _over_figures(trained, level)
+            if named in apart:
+                estimates = [estimates[0], *_over_splits(trained, apart[named], level)]
+            for estimate in estimates:
                 estimate = _within_range(first.metric, estimate)
                 found.append(
                     Row.from_estimate(
@@ -163,6 +177,14 @@ def _over_figures(trained: Sequence[Row], level: float) -> list[Estimate]:
     if not all(row.has_interval for row in trained):
         return [found]
     return [found, _over_both(found, trained, level)]
+
+
+def _over_splits(trained: Sequence[Row], share: float | None, level: float) -> list[Estimate]:
+    """Return the mean over splits of one data set, for new data; nothing where they are none."""
+    values = [row.value for row in trained]
+    if share is None or trained[0].metric in _WITHOUT_INTERVAL or not np.isfinite(values).all():
+        return []
+    return [corrected_resampled_t(values, test_share=share, level=level, n=trained[0].n)]
 
 
 def _over_both(mean: Estimate, trained: Sequence[Row], level: float) -> Estimate:

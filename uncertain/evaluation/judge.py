@@ -209,7 +209,9 @@ def _check_labelled(cases: Sequence[Predictions]) -> None:
         raise ValueError("`predictions` should have labels to be judged by, got none.")
 
 
-def _lettered(row: Row, letters: dict[tuple[str, ...], str]) -> Row:
+def _lettered(row: Row, letters: dict[tuple[str, ...], tuple[str, str]]) -> Row:
     key = (row.task, row.split, row.metric, row.variant, row.source, row.training, row.over)
-    known = key in letters and not row.subgroup
-    return dataclasses.replace(row, rank_group=letters[key]) if known else row
+    if key not in letters or row.subgroup:
+        return row
+    letter, remark = letters[key]
+    return dataclasses.replace(row, rank_group=letter, reason=row.reason or remark)

@@ -1,7 +1,8 @@
 """Sources in pairs: every difference with an interval, and rank groups from them.
 
 Means of row scores are compared over items, over trainings and over both; other figures over items
-where each source has one training, else over trainings. P-values are Holm's over the pairs of one
+where each source has one training, else over trainings. Where trainings are splits of one data set
+the corrected resampled t compares over both. P-values are Holm's over the pairs and tasks of one
 figure.
 """
 
@@ -9,20 +10,35 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from uncertain.evaluation.alignment import canonical_order, in_one_order, same_rows
 from uncertain.evaluation.comparison import compare_methods
 from uncertain.evaluation.pair_figures import figure_differences
+from uncertain.evaluation.pair_letters import (
+    Letters,
+    Ranking,
+    adjusted,
+    augrc_rankings,
+    letters_of,
+    marked,
+)
 from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.resampling import overlap, shares_tested
 from uncertain.evaluation.results import Row, natural_key
 from uncertain.evaluation.row_scores import HIGHER_IS_BETTER, row_scores, split_variant
-from uncertain.intervals import Estimate, holm, mean, over_trainings, rank_groups, undefined
+from uncertain.intervals import (
+    Estimate,
+    corrected_resampled_t,
+    mean,
+    over_trainings,
+    undefined,
+)
 
-Letters = dict[tuple[str, ...], str]
 Scores = list[dict[str, NDArray[np.float64]]]
 """One entry a training: metric to row scores."""
 
@@ -47,7 +63,7 @@ def compare_sources(
 
     Returns:
         Rows of kind ``difference``, and the rank group of each compared figure, by task, split,
-        metric, variant, source, training and over.
+        metric, variant, source, training and over, with a remark where it rests on few trainings.
 
     Raises:
         ValueError: Two sources whose rows can't be paired (give row ids, or the same rows), or
@@ -64,7 +80,7 @@ def compare_sources(
         [('flat', 'good', True)]
     """
     rows: list[Row] = []
-    letters: Letters = {}
+    rankings: list[Ranking] = []
     for task in dict.fromkeys(case.task for case in cases):
         tested: dict[str, list[Predictions]] = {}
         for case in cases:
@@ -83,17 +99,21 @@ def compare_sources(
         if single or same_rows(every):
             ordered = iter(in_one_order(every))
             tested = {name: [next(ordered) for _ in tested[name]] for name in tested}
-            found, groups = _crossed(tested, level)
-            letters |= groups
+            found, ranked = _crossed(tested, level)
         else:
-            found = _matched(tested, level)
+            found, ranked = _matched(tested, level)
         rows += found
+        rankings += ranked
         others = [c for c in cases if c.task == task and c.ood_name is not None]
         if single:
             rows += _over_items(tested, others, level=level, replicates=replicates, seed=seed)
     models = {case.source for case in cases}
-    rows += _over_trainings([row for row in figures if row.training], models, level)
-    return _adjusted(rows), letters | _ranked(rows, figures, level)
+    splits = shares_tested(cases)
+    rows += _over_trainings([row for row in figures if row.training], models, splits, level)
+    rows = adjusted(rows)
+    tests = Counter((c.task, c.source) for c in cases if c.split == "test")
+    rankings += augrc_rankings(rows, figures, tests)
+    return marked(rows, tests), letters_of(rankings, rows)
 
 
 def _check_kinds(cases: Sequence[Predictions]) -> None:
@@ -110,13 +130,15 @@ def _predicted(case: Predictions) -> str:
     return f"{case.classes} classes" if case.is_classification else "numbers"
 
 
-def _crossed(tested: Mapping[str, list[Predictions]], level: float) -> tuple[list[Row], Letters]:
+def _crossed(
+    tested: Mapping[str, list[Predictions]], level: float
+) -> tuple[list[Row], list[Ranking]]:
     """Compare means of row scores of sources judged on the same rows."""
     names = list(tested)
     scores: dict[str, Scores] = {n: [row_scores(case) for case in tested[n]] for n in names}
     first = tested[names[0]][0]
     rows: list[Row] = []
-    letters: Letters = {}
+    rankings = []
     for metric in _shared_metrics(scores):
         tables = [np.stack([s[metric] for s in scores[name]]) for name in names]
         order = canonical_order([column for table in tables for column in table], like=first)
@@ -124,13 +146,11 @@ def _crossed(tested: Mapping[str, list[Predictions]], level: float) -> tuple[lis
         if not all(np.isfinite(table).all() for table in tables):
             rows += _infinite(names, metric, first, level)
             continue
-        best = "high" if metric in HIGHER_IS_BETTER else "low"
         found = compare_methods(
             tables,
             weights=None if first.weights is None else first.weights[order],
             groups=None if first.groups is None else first.groups[order],
             level=level,
-            best=best,
         )
         for (i, j), crossed in found.differences.items():
             for estimate in crossed:
@@ -138,17 +158,39 @@ def _crossed(tested: Mapping[str, list[Predictions]], level: float) -> tuple[lis
                     rows.append(
                         _difference(first, names[i], names[j], *split_variant(metric), estimate)
                     )
-        for name, letter in zip(names, found.letters, strict=True):
-            training = tested[name][0].training if len(tested[name]) == 1 else ""
-            over = found.over if len(tested[name]) > 1 else "items"
-            key = (first.task, first.split, *split_variant(metric), name, training, over)
-            letters[key] = letter
-    return rows, letters
+        values = dict(zip(names, found.values.tolist(), strict=True))
+        rankings.append(_ranking(tested, metric, found.over, values, level))
+    return rows, rankings
 
 
-def _matched(tested: Mapping[str, list[Predictions]], level: float) -> list[Row]:
+def _ranking(
+    tested: Mapping[str, list[Predictions]],
+    metric: str,
+    over: str,
+    values: Mapping[str, float],
+    level: float,
+) -> Ranking:
+    first = next(iter(tested.values()))[0]
+    return Ranking(
+        (first.task, first.split, *split_variant(metric), over),
+        values,
+        {
+            name: trained[0].training if len(trained) == 1 else ""
+            for name, trained in tested.items()
+        },
+        {name: len(trained) for name, trained in tested.items()},
+        "high" if metric in HIGHER_IS_BETTER else "low",
+        level,
+    )
+
+
+def _matched(
+    tested: Mapping[str, list[Predictions]], level: float
+) -> tuple[list[Row], list[Ranking]]:
     """Compare sources whose trainings were judged on different rows, training by training."""
     rows: list[Row] = []
+    seen: dict[str, dict[str, float]] = {}
+    share = _common_share(tested)
     by_training = {
         source: {case.training: case for case in trained} for source, trained in tested.items()
     }
@@ -162,18 +204,43 @@ def _matched(tested: Mapping[str, list[Predictions]], level: float) -> list[Row]
         }
         for metric in _shared_metrics(scores):
             if len(pairs) < 2:
-                estimate = _unmatched(len(first), level)
+                estimates = [_unmatched(len(first), level)]
             elif not all(np.isfinite(s[metric]).all() for side in scores.values() for s in side):
                 rows += _infinite([a, b], metric, first, level)
                 continue
             else:
-                values = [
-                    mean(x[metric] - y[metric], weights=case.weights).value
-                    for x, y, (case, _) in zip(scores[a], scores[b], pairs, strict=True)
-                ]
-                estimate = over_trainings(values, level=level, n=len(pairs[0][0]), null=0.0)
-            rows.append(_difference(first, a, b, *split_variant(metric), estimate))
-    return rows
+                means = {
+                    name: np.array(
+                        [
+                            mean(score[metric], weights=case.weights).value
+                            for score, (case, _) in zip(scores[name], pairs, strict=True)
+                        ]
+                    )
+                    for name in (a, b)
+                }
+                seen.setdefault(metric, {}).update({n: float(x.mean()) for n, x in means.items()})
+                estimates = _over_splits(
+                    means[a] - means[b], share, n=len(pairs[0][0]), level=level
+                )
+            rows += [_difference(first, a, b, *split_variant(metric), e) for e in estimates]
+    over = "trainings" if share is None else "both"
+    ranked = {metric: values for metric, values in seen.items() if len(values) == len(tested)}
+    return rows, [_ranking(tested, metric, over, ranked[metric], level) for metric in ranked]
+
+
+def _common_share(tested: Mapping[str, list[Predictions]]) -> float | None:
+    """Return the share of rows that the splits of every source test, ``None`` where one's are none."""
+    shares = [overlap(trained) for trained in tested.values()]
+    known = [share for share in shares if share is not None]
+    return float(np.mean(known)) if len(known) == len(shares) else None
+
+
+def _over_splits(values: ArrayLike, share: float | None, *, n: int, level: float) -> list[Estimate]:
+    """Return paired differences over splits, and for new data where the splits are of one set."""
+    found = [over_trainings(values, level=level, n=n, null=0.0)]
+    if share is not None:
+        found.append(corrected_resampled_t(values, test_share=share, level=level, n=n, null=0.0))
+    return found
 
 
 def _unmatched(n: int, level: float) -> Estimate:
@@ -212,7 +279,12 @@ def _over_items(
 _SPREAD_METRICS = ("auroc", "augrc", "aurc", "excess_aurc", "ece_debiased", "rmse")
 
 
-def _over_trainings(figures: Sequence[Row], sources: Collection[str], level: float) -> list[Row]:
+def _over_trainings(
+    figures: Sequence[Row],
+    sources: Collection[str],
+    splits: Mapping[tuple[str, str], float | None],
+    level: float,
+) -> list[Row]:
     """Return differences over trainings with shared seeds of figures that are no means."""
     values: dict[tuple[str, ...], dict[str, dict[str, Row]]] = {}
     for row in figures:
@@ -227,14 +299,11 @@ def _over_trainings(figures: Sequence[Row], sources: Collection[str], level: flo
             if len(shared) < 2:
                 continue
             first = found[a][shared[0]]
-            estimate = over_trainings(
-                [found[a][t].value - found[b][t].value for t in shared],
-                level=level,
-                n=first.n,
-                null=0.0,
-            )
+            share = splits.get((first.task, a))
+            share = None if splits.get((first.task, b)) is None else share
+            differences = [found[a][t].value - found[b][t].value for t in shared]
             reason = first.reason if first.reason.startswith("trivial") else ""
-            rows.append(
+            rows += [
                 Row.from_estimate(
                     first.metric,
                     estimate._replace(reason=reason or estimate.reason),
@@ -246,37 +315,9 @@ def _over_trainings(figures: Sequence[Row], sources: Collection[str], level: flo
                     task=first.task,
                     positive_class=first.positive_class,
                 )
-            )
+                for estimate in _over_splits(differences, share, n=first.n, level=level)
+            ]
     return rows
-
-
-def _ranked(differences: Sequence[Row], figures: Sequence[Row], level: float) -> Letters:
-    """Return rank groups by AUGRC, the one figure that is no mean of row scores and still ranks."""
-    families: dict[tuple[str, ...], list[Row]] = {}
-    for row in differences:
-        if row.metric == "augrc" and row.p_value is not None:
-            families.setdefault((row.task, row.split, row.variant, row.over), []).append(row)
-    letters: Letters = {}
-    for (task, split, variant, over), rows in families.items():
-        names = sorted({name for row in rows for name in (row.source, row.other)}, key=natural_key)
-        ranked = {
-            row.source: row
-            for row in figures
-            if (row.task, row.split, row.metric, row.variant) == (task, split, "augrc", variant)
-            and row.over == over and row.source in names and (over == "items" or not row.training)
-        }  # fmt: skip
-        if len(ranked) < len(names) or 2 * len(rows) < len(names) * (len(names) - 1):
-            continue
-        p_values = np.full((len(names), len(names)), np.nan)
-        for row in rows:
-            i, j = names.index(row.source), names.index(row.other)
-            p_values[i, j] = p_values[j, i] = row.p_value
-        values = np.array([ranked[name].value for name in names])
-        found = rank_groups(values, p_values, level=level, best="low")
-        for name, letter in zip(names, found, strict=True):
-            training = ranked[name].training
-            letters[task, split, "augrc", variant, name, training, over] = letter
-    return letters
 
 
 def _shared_metrics(scores: Mapping[str, Scores]) -> list[str]:
@@ -308,18 +349,3 @@ def _difference(
         split=case.split,
         task=case.task,
     )
-
-
-def _adjusted(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with Holm's p-values over the pairs of one figure."""
-    families: dict[tuple[str, ...], list[int]] = {}
-    for i, row in enumerate(rows):
-        key = (row.task, row.split, row.metric, row.variant, row.over)
-        if row.p_value is not None:
-            families.setdefault(key, []).append(i)
-    adjusted = list(rows)
-    for members in families.values():
-        values = holm([rows[i].p_value for i in members])  # type: ignore[arg-type,misc]
-        for i, value in zip(members, values, strict=True):
-            adjusted[i] = dataclasses.replace(rows[i], p_value=float(value))
-    return adjusted

@@ -47,6 +47,8 @@ class Predictions:
         scores: More uncertainty scores by name, each (N,), larger = less certain.
         columns: Facts of each row by name (site, severity, sex), each (N,): what figures can be
             had by, in ``evaluate(..., by=...)``. Names other than ``class`` and ``predicted``.
+        training_rows: How many rows the model was trained and tuned on, where that is known: trainings
+            on several splits of one data set share most of them, and are compared as such.
         inputs: Row id -> what the model saw (an image, a text), for the report; any subset of rows.
         fitted_on: The rows that calibrators of these predictions were fitted on; judged on them, every
             figure of the source says so.
@@ -79,6 +81,7 @@ class Predictions:
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     inputs: Mapping[Any, Any] | None = None
     fitted_on: tuple[FittedOn, ...] = ()
+    training_rows: int | None = None
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -97,6 +100,8 @@ class Predictions:
         self._set_scores(rows)
         object.__setattr__(self, "fitted_on", tuple(self.fitted_on))
         object.__setattr__(self, "columns", _checked_columns(self.columns, rows))
+        if self.training_rows is not None:
+            checks.check_range("training_rows", self.training_rows, 1)
         if self.inputs is not None and self.row_ids is None:
             raise ValueError(
                 "`row_ids` should be given beside `inputs`, got none: inputs are joined by row id, "

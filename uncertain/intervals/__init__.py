@@ -10,6 +10,7 @@ any function of binned weights  :func:`cell_weights`, :func:`bootstrap_estimate`
 a rank correlation              :func:`rank_correlation`, :func:`rank_correlation_difference`
 two models on the same rows     :func:`mean` of the differences, :func:`crossed_difference`
 several trainings               :func:`crossed`, :func:`over_trainings`
+several splits of one data set  :func:`corrected_resampled_t`
 several tests at once           :func:`holm`, :func:`rank_groups`
 ==============================  =========================================================================
 
@@ -31,6 +32,7 @@ from uncertain.intervals.areas import (
 from uncertain.intervals.bootstrap import bootstrap_estimate, cell_weights, gamma_weights
 from uncertain.intervals.correlations import rank_correlation, rank_correlation_difference
 from uncertain.intervals.crossed import (
+    CLAIM_TRAININGS,
     Component,
     Crossed,
     add_components,
@@ -67,8 +69,10 @@ from uncertain.intervals.proportions import (
     wilson,
     wilson_bounds,
 )
+from uncertain.intervals.resampled import corrected_resampled_t
 
 __all__ = [
+    "CLAIM_TRAININGS",
     "AreaVariance",
     "Component",
     "Crossed",
@@ -82,6 +86,7 @@ __all__ = [
     "check_level",
     "check_weights",
     "clopper_pearson",
+    "corrected_resampled_t",
     "crossed",
     "crossed_contrast",
     "crossed_difference",

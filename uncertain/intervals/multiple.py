@@ -59,6 +59,7 @@ def rank_groups(
     *,
     level: float = 0.95,
     best: str = "high",
+    adjusted: bool = False,
 ) -> list[str]:
     """Return letters such that two models share one unless the data tell them apart.
 
@@ -71,6 +72,7 @@ def rank_groups(
             diagonal are read; NaN is a pair that could not be compared, and is not separated.
         level: One minus the chance that any two equal models are separated.
         best: ``"high"`` or ``"low"``: which figures are better, and so come first.
+        adjusted: Whether the p-values are adjusted already, over a larger family than these pairs.
 
     Returns:
         One string a model, in the order given.
@@ -91,9 +93,8 @@ def rank_groups(
     check_shape("values", v, ("M",))
     check_shape("p_values", p, (len(v), len(v)), hint="one p-value a pair of models")
     upper = np.triu_indices(len(v), k=1)
-    adjusted = holm(p[upper])
     split = np.zeros((len(v), len(v)), dtype=bool)
-    split[upper] = adjusted < 1 - level
+    split[upper] = (p[upper] if adjusted else holm(p[upper])) < 1 - level
     split |= split.T
     present = np.flatnonzero(~np.isnan(v))
     order = present[np.argsort(-v[present] if best == "high" else v[present], kind="stable")]

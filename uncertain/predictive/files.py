@@ -34,6 +34,7 @@ class StoredPredictions(NamedTuple):
         training: Which training of the source.
         task: The data set.
         fitted_on: The rows that calibrators were fitted on.
+        training_rows: How many rows the model was trained and tuned on, where that is known.
     """
 
     distribution: Distribution
@@ -48,6 +49,7 @@ class StoredPredictions(NamedTuple):
     training: str
     task: str
     fitted_on: tuple[FittedOn, ...]
+    training_rows: int | None
 
 
 def save_predictions(
@@ -65,6 +67,7 @@ def save_predictions(
     training: str = "",
     task: str = "",
     fitted_on: Sequence[FittedOn] = (),
+    training_rows: int | None = None,
 ) -> None:
     """Write predictions, and what is known of their rows, to a Parquet file.
 
@@ -87,6 +90,8 @@ def save_predictions(
         task: The data set.
         fitted_on: The ``fitted_on`` of every calibrator that made these predictions, so that the
             judge can tell rows it has seen.
+        training_rows: How many rows the model was trained and tuned on: trainings on several splits
+            of one data set are then compared as such.
 
     Raises:
         ValueError: Where lengths differ, ids repeat, values are not finite, or a class name is
@@ -116,6 +121,7 @@ def save_predictions(
         training=training,
         task=task,
         fitted_on=tuple(fitted_on),
+        training_rows=training_rows,
     )
     write_rows(path, rows)
 
@@ -148,6 +154,7 @@ def load_predictions(path: StrPath, *, device: Device | None = None) -> StoredPr
         rows.training,
         rows.task,
         rows.fitted_on,
+        rows.training_rows,
     )
 
 

@@ -34,7 +34,7 @@ SCORE = "score:"
 """What the column name of an uncertainty score starts with."""
 
 _COLUMNS = {"target": "target", "row_ids": "row_id", "groups": "group", "weights": "weight"}
-_FACTS = ("source", "split", "training", "task")
+_FACTS = ("source", "split", "training", "task", "training_rows")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,7 @@ class PredictionRows:
         training: Which training of the source.
         task: The data set.
         fitted_on: The rows that calibrators of these predictions were fitted on.
+        training_rows: How many rows the model was trained and tuned on, where that is known.
 
     Raises:
         ValueError: Where lengths differ, a row id comes twice, or values are not finite.
@@ -78,6 +79,7 @@ class PredictionRows:
     training: str = ""
     task: str = ""
     fitted_on: tuple[FittedOn, ...] = ()
+    training_rows: int | None = None
 
     def __post_init__(self) -> None:
         for name in _COLUMNS:
