@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from uncertain.evaluation.calibrators import fit_scale as fit_scale
     from uncertain.evaluation.calibrators import fit_temperature as fit_temperature
     from uncertain.evaluation.calibrators import fit_vector as fit_vector
+    from uncertain.evaluation.calibrators import fit_venn_abers as fit_venn_abers
     from uncertain.evaluation.calibrators import load_calibrator as load_calibrator
     from uncertain.evaluation.calibrators import save_calibrator as save_calibrator
     from uncertain.evaluation.classification import accuracy as accuracy
@@ -164,6 +165,7 @@ _HOMES = {
     "fit_scale": "calibrators",
     "fit_temperature": "calibrators",
     "fit_vector": "calibrators",
+    "fit_venn_abers": "calibrators",
     "from_distribution": "distributions",
     "interval_score": "scores",
     "learn_then_test": "risk_control",

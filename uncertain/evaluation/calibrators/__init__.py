@@ -7,7 +7,8 @@ predictions of classes, by one number          :func:`fit_temperature`
 raw logits, by a number or a row a class       :func:`fit_vector`, :func:`fit_matrix`
 predictions of classes, each class by all      :func:`fit_dirichlet`
 predictions of classes, each class alone       :func:`fit_beta`, :func:`fit_isotonic`,
-                                               :func:`fit_histogram_binning`, :func:`fit_bbq`
+                                               :func:`fit_histogram_binning`, :func:`fit_bbq`,
+                                               :func:`fit_venn_abers`
 predictions of numbers                         :func:`fit_scale`, :func:`fit_quantile_recalibration`
 keep one                                       :func:`save_calibrator`, :func:`load_calibrator`
 =============================================  =====================================================
@@ -38,6 +39,7 @@ from uncertain.evaluation.calibrators.recalibration import (
 from uncertain.evaluation.calibrators.saving import load_calibrator, save_calibrator
 from uncertain.evaluation.calibrators.scale import Scale, fit_scale
 from uncertain.evaluation.calibrators.temperature import Temperature, fit_temperature
+from uncertain.evaluation.calibrators.venn_abers import fit_venn_abers
 
 __all__ = [
     "Calibrator",
@@ -57,6 +59,7 @@ __all__ = [
     "fit_scale",
     "fit_temperature",
     "fit_vector",
+    "fit_venn_abers",
     "load_calibrator",
     "save_calibrator",
 ]

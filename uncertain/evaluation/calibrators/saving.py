@@ -23,6 +23,7 @@ from uncertain.evaluation.calibrators.one_vs_rest import OneVersusRest
 from uncertain.evaluation.calibrators.recalibration import QuantileRecalibration
 from uncertain.evaluation.calibrators.scale import Scale
 from uncertain.evaluation.calibrators.temperature import Temperature
+from uncertain.evaluation.calibrators.venn_abers import VennAbersMap
 from uncertain.predictive.provenance import FittedOn
 
 FORMAT = "uncertain.calibrator"
@@ -33,7 +34,7 @@ _KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
         Temperature, LogitScaling, Dirichlet, OneVersusRest, Scale, QuantileRecalibration,
-        IsotonicMap, HistogramMap, AveragedMap, BetaMap,
+        IsotonicMap, HistogramMap, AveragedMap, BetaMap, VennAbersMap,
     )
 }  # fmt: skip
 _WHOLE = (Temperature, LogitScaling, Dirichlet, OneVersusRest, Scale, QuantileRecalibration)
