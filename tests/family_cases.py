@@ -18,7 +18,7 @@ CLASSES = (
     "bernoulli_probs",
     "dirichlet_categorical",
 )
-NUMBERS = ("normal", "gaussian_marginal", "student_t", "log_normal")
+NUMBERS = ("normal", "gaussian_marginal", "student_t", "student_t_marginal", "log_normal")
 COUNTS = ("poisson", "negative_binomial")
 POINTS = ("empirical", "empirical_sample")
 ALL = (*CLASSES, *NUMBERS, *COUNTS, *POINTS, "quantiles", "multivariate_normal")
@@ -40,6 +40,12 @@ def parameters(name: str, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         "normal": {"loc": loc, "scale": wide},
         "gaussian_marginal": {"loc": loc, "latent_scale": wide, "noise_scale": wide[::-1]},
         "student_t": {"df": 2.2 + 5 * wide, "loc": loc, "scale": wide},
+        "student_t_marginal": {
+            "df": 2.2 + 5 * wide,
+            "loc": loc,
+            "latent_scale": wide,
+            "noise_scale": wide[::-1],
+        },
         "log_normal": {"loc": 0.3 * loc, "scale": 0.3 + 0.3 * rng.random(shape)},
         "poisson": {"rate": 3 * wide},
         "negative_binomial": {"total_count": 2 * wide, "logits": loc},
@@ -63,6 +69,8 @@ def reference(family: str, p: dict[str, float]) -> object:
         return stats.norm(p["loc"], p["scale"])
     if family == "gaussian_marginal":
         return stats.norm(p["loc"], np.sqrt(p["latent_scale"] ** 2 + p["noise_scale"] ** 2))
+    if family == "student_t_marginal":
+        return stats.t(p["df"], p["loc"], np.hypot(p["latent_scale"], p["noise_scale"]))
     if family == "student_t":
         return stats.t(p["df"], p["loc"], p["scale"])
     if family == "log_normal":

@@ -20,6 +20,7 @@ from uncertain.predictive import (
     Empirical,
     GaussianMarginal,
     Quantiles,
+    StudentTMarginal,
     mixture,
 )
 
@@ -34,6 +35,7 @@ SINGLE = (
     "normal",
     "gaussian_marginal",
     "student_t",
+    "student_t_marginal",
     "log_normal",
     "poisson",
     "negative_binomial",
@@ -70,6 +72,9 @@ def single(name, *batch, dtype=torch.float64, seed=0):
         "normal": lambda: Normal(normal(), positive()),
         "gaussian_marginal": lambda: GaussianMarginal(normal(), positive(), positive()),
         "student_t": lambda: StudentT(2.5 + positive(), normal(), positive()),
+        "student_t_marginal": lambda: StudentTMarginal(
+            2.5 + positive(), normal(), positive(), positive()
+        ),
         "log_normal": lambda: LogNormal(normal(), 0.3 + 0.3 * probability()),
         "poisson": lambda: Poisson(3 * positive()),
         "negative_binomial": lambda: NegativeBinomial(2 * positive(), logits=normal()),

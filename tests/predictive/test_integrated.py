@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch.distributions import Categorical, Dirichlet, Normal, kl_divergence
 
-from uncertain.predictive import DirichletCategorical, GaussianMarginal
+from uncertain.predictive import (
+    DirichletCategorical,
+    GaussianMarginal,
+    StudentTMarginal,
+    decompose,
+)
 
 
 def test_gaussian_marginal_is_the_normal_of_the_summed_variances():
@@ -61,3 +66,28 @@ def test_dirichlet_categorical_refuses():
 def test_validation_follows_the_argument():
     assert GaussianMarginal(torch.zeros(1), -1.0, 1.0, validate_args=False).scale > 0
     assert DirichletCategorical(torch.tensor([1.0, 0.0]), validate_args=False).batch_shape == ()
+
+
+def test_student_t_marginal_has_the_moments_of_a_normal_inverse_gamma():
+    shape, rate, evidence = 3.0, 2.0, 0.5
+    g = torch.Generator().manual_seed(0)
+    gamma = torch.distributions.Gamma(shape, rate)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        variance = 1 / gamma.sample((400_000,))
+    mean = (variance / evidence).sqrt() * torch.randn(len(variance), generator=g)
+    y = StudentTMarginal(
+        2 * torch.tensor(shape), 0.0, (rate / shape / evidence) ** 0.5, (rate / shape) ** 0.5
+    )
+    total, aleatoric, epistemic = decompose(y)
+    torch.testing.assert_close(aleatoric, variance.mean(), rtol=0.02, atol=0)
+    torch.testing.assert_close(epistemic, mean.var(), rtol=0.04, atol=0)
+    torch.testing.assert_close(total, y.variance)
+
+
+def test_student_t_marginal_of_few_degrees_has_no_finite_parts():
+    y = StudentTMarginal(torch.tensor([2.0, 3.0]), 0.0, torch.tensor([1.0, 0.0]), 1.0)
+    assert y.latent_variance.tolist() == [float("inf"), 0.0]
+    assert y.expand((4, 2)).noise_variance[3].tolist() == [float("inf"), 3.0]
+    with pytest.raises(ValueError, match="df"):
+        StudentTMarginal(torch.tensor([0.0]), 0.0, 1.0, 1.0)

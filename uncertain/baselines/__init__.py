@@ -4,12 +4,20 @@ Every predictor is an ``nn.Module`` on any network (or a fitted tree ensemble) w
 distribution over y, one batch entry a row.
 """
 
+from uncertain.baselines.batch_ensemble import BatchEnsemble
 from uncertain.baselines.cosine import CosineHead
 from uncertain.baselines.cost import Cost, cost
 from uncertain.baselines.dropout import MonteCarloDropout
 from uncertain.baselines.ensemble import DeepEnsemble
+from uncertain.baselines.evidential import EvidentialClassification, EvidentialRegression
 from uncertain.baselines.features import NetworkParts, OnFeatures, split_network
 from uncertain.baselines.gaussian import GaussianRegression
+from uncertain.baselines.gaussian_process_head import GaussianProcessHead
+from uncertain.baselines.kronecker_laplace import KroneckerLaplace
+from uncertain.baselines.last_layer_laplace import (
+    LaplaceClassificationHead,
+    LaplaceRegressionHead,
+)
 from uncertain.baselines.mahalanobis import MahalanobisHead
 from uncertain.baselines.neighbours import KNNHead
 from uncertain.baselines.networks import (
@@ -21,17 +29,28 @@ from uncertain.baselines.networks import (
     resnet,
 )
 from uncertain.baselines.prototypes import PrototypeHead
+from uncertain.baselines.sngp import SNGP
 from uncertain.baselines.softmax import Softmax
+from uncertain.baselines.swag import SWAG, swag
 from uncertain.baselines.trees import gradient_boosted_trees, random_forest
 
 __all__ = [
     "MLP",
+    "SNGP",
+    "SWAG",
+    "BatchEnsemble",
     "Convolutional",
     "CosineHead",
     "Cost",
     "DeepEnsemble",
+    "EvidentialClassification",
+    "EvidentialRegression",
+    "GaussianProcessHead",
     "GaussianRegression",
     "KNNHead",
+    "KroneckerLaplace",
+    "LaplaceClassificationHead",
+    "LaplaceRegressionHead",
     "MahalanobisHead",
     "MonteCarloDropout",
     "NetworkParts",
@@ -46,4 +65,5 @@ __all__ = [
     "random_forest",
     "resnet",
     "split_network",
+    "swag",
 ]

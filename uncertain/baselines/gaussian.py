@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from uncertain import checks
+from uncertain.baselines.standardisation import checked_standardisation, standardisation
 from uncertain.fit import Batch
 from uncertain.predictive import log_prob
 
@@ -57,13 +58,7 @@ class GaussianRegression(nn.Module):
         minimum_scale: float = 1e-3,
     ) -> None:
         super().__init__()
-        centre, spread = _floating(loc), _floating(scale)
-        if centre.ndim > 1:
-            raise ValueError(f"`loc` should have shape () or (T,), got {tuple(centre.shape)}.")
-        checks.check_shape("scale", spread, tuple(centre.shape), hint="as `loc`")
-        checks.check_finite("loc", centre)
-        checks.check_finite("scale", spread)
-        checks.check_range("scale", spread, 0, open_low=True)
+        centre, spread = checked_standardisation(loc, scale)
         checks.check_range("minimum_scale", minimum_scale, 0)
         self.network = network
         self.minimum_scale = minimum_scale
@@ -88,15 +83,8 @@ class GaussianRegression(nn.Module):
         Raises:
             ValueError: Where targets are missing, not finite, or all the same.
         """
-        checks.check_not_empty("y", y)
-        checks.check_finite("y", y.detach().cpu())
-        wide = y.detach().to(torch.float64)
-        loc, scale = wide.mean(0), wide.std(0, unbiased=False)
-        if bool((scale <= 1e-12 * loc.abs()).any()):
-            raise ValueError("`y` should vary, got a target that is the same in every row.")
-        return cls(
-            network, loc=loc.to(y.dtype), scale=scale.to(y.dtype), minimum_scale=minimum_scale
-        )
+        loc, scale = standardisation(y)
+        return cls(network, loc=loc, scale=scale, minimum_scale=minimum_scale)
 
     def forward(self, x: Any) -> Distribution:
         """Return a ``Normal`` a row, or an ``Independent`` one over T targets.
@@ -125,8 +113,3 @@ class GaussianRegression(nn.Module):
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the weighted mean negative log-likelihood of a batch, in nats and in y's units."""
         return batch.mean(-log_prob(self(batch.x), batch.y))
-
-
-def _floating(value: Tensor | float) -> Tensor:
-    tensor = torch.as_tensor(value).detach().clone()
-    return tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())

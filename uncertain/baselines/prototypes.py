@@ -41,6 +41,7 @@ class PrototypeHead(nn.Module):
         2018, for prototypes that are learnt.
 
     Example:
+        >>> import torch
         >>> head = PrototypeHead(torch.tensor([[0.0], [2.0]]), temperature=1.0)
         >>> head(torch.tensor([[1.0], [0.0]])).probs[:, 0].detach().round(decimals=4)
         tensor([0.5000, 0.9820])

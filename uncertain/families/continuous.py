@@ -1,4 +1,4 @@
-"""Real-valued families in closed form: normal, Gaussian marginal, Student-t and log-normal."""
+"""Real-valued families in closed form: normal, Student-t, their marginals, and log-normal."""
 
 from __future__ import annotations
 
@@ -104,6 +104,20 @@ def _mean_absolute(mean: Array, scale: Array) -> Array:
 def marginal_parts(p: Parameters) -> tuple[Array, Array]:
     """Return the noise variance and the latent variance."""
     return f64(f64(p["noise_scale"]) ** 2), f64(f64(p["latent_scale"]) ** 2)
+
+
+def marginal_as_student_t(p: Parameters) -> dict[str, Array]:
+    """Return the Student-t over y whose squared scale is the latent plus the noise one."""
+    return {"df": p["df"], **marginal_as_normal(p)}
+
+
+def student_t_marginal_parts(p: Parameters) -> tuple[Array, Array]:
+    """Return the expected noise variance and the latent variance; infinite up to df 2."""
+    df = f64(p["df"])
+    factor = np.where(df > 2, df / np.where(df > 2, df - 2, 1.0), np.inf)
+    noise, latent = marginal_parts(p)
+    # A part of exactly 0 stays 0.
+    return tuple(np.where(v > 0, factor, 1.0) * v for v in (noise, latent))  # type: ignore[return-value]
 
 
 def _student(p: Parameters) -> tuple[Array, Array, Array]:

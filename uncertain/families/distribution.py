@@ -76,7 +76,7 @@ class ArrayDistribution:
         self._check_shapes(form)
         for parameter in form:
             _check_values(parameter, arrays[parameter.name])
-        if self.family == "gaussian_marginal":
+        if self.family in ("gaussian_marginal", "student_t_marginal"):
             _check_some_variance(arrays)
         if self.family == "empirical_sample" and arrays["samples"].shape[-1] < 2:
             raise ValueError(

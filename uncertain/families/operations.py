@@ -356,7 +356,7 @@ def decompose(d: ArrayDistribution) -> tuple[Float, Float, Float]:
         raise TypeError(
             f"A single {d.family} distribution cannot be split into aleatoric and epistemic parts: "
             "that takes members (a mixture), or a family that keeps its parts "
-            "(gaussian_marginal, dirichlet_categorical)."
+            "(gaussian_marginal, student_t_marginal, dirichlet_categorical)."
         )
     if family.class_log_probs is not None:
         return _decompose_classes(family, p, w)

@@ -117,6 +117,33 @@ _STUDENT_T = Family(
     sample=continuous.student_t_sample,
 )
 
+
+def _via_student_t(name: str) -> Family:
+    """Return the Student-t marginal: the Student-t's functions at its total scale."""
+    view = continuous.marginal_as_student_t
+    return Family(
+        name=name,
+        forms=(
+            (
+                Parameter("df", "positive"),
+                Parameter("loc", "real"),
+                Parameter("latent_scale", "nonnegative"),
+                Parameter("noise_scale", "nonnegative"),
+            ),
+        ),
+        support="real",
+        log_prob=lambda p, y: continuous.student_t_log_prob(view(p), y),
+        cdf=lambda p, y: continuous.student_t_cdf(view(p), y),
+        quantile=lambda p, q: continuous.student_t_quantile(view(p), q),
+        entropy=lambda p: continuous.student_t_entropy(view(p)),
+        mean=lambda p: continuous.student_t_mean(view(p)),
+        variance=lambda p: continuous.student_t_variance(view(p)),
+        crps=lambda p, y: continuous.student_t_crps(view(p), y),
+        sample=lambda p, rng, shape: continuous.student_t_sample(view(p), rng, shape),
+        parts=continuous.student_t_marginal_parts,
+    )
+
+
 _LOG_NORMAL = Family(
     name="log_normal",
     forms=((Parameter("loc", "real"), Parameter("scale", "positive")),),
@@ -248,6 +275,7 @@ FAMILIES: dict[str, Family] = {
         _NORMAL,
         _via_normal("gaussian_marginal"),
         _STUDENT_T,
+        _via_student_t("student_t_marginal"),
         _LOG_NORMAL,
         _POISSON,
         _NEGATIVE_BINOMIAL,

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from uncertain.predictive.estimators import EstimatorPredictor, from_sklearn
     from uncertain.predictive.files import StoredPredictions, load_predictions, save_predictions
     from uncertain.predictive.gaussian_processes import from_gpytorch
-    from uncertain.predictive.integrated import DirichletCategorical, GaussianMarginal
+    from uncertain.predictive.integrated import (
+        DirichletCategorical,
+        GaussianMarginal,
+        StudentTMarginal,
+    )
     from uncertain.predictive.mixtures import mixture
     from uncertain.predictive.provenance import FittedOn, fitted_on
     from uncertain.predictive.quiet import import_quietly
@@ -41,6 +45,7 @@ _MODULES = {
     "Predictor": "driver",
     "Quantiles": "sampled",
     "StoredPredictions": "files",
+    "StudentTMarginal": "integrated",
     "cdf": "densities",
     "class_log_probs": "classes",
     "class_probs": "classes",
@@ -80,6 +85,7 @@ __all__ = [
     "Predictor",
     "Quantiles",
     "StoredPredictions",
+    "StudentTMarginal",
     "cdf",
     "class_log_probs",
     "class_probs",

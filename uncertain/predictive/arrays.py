@@ -24,7 +24,11 @@ from torch.distributions import (
 from uncertain.families import ArrayDistribution
 from uncertain.predictive.classes import log_weights
 from uncertain.predictive.composition import chances, exact_categorical, parts
-from uncertain.predictive.integrated import DirichletCategorical, GaussianMarginal
+from uncertain.predictive.integrated import (
+    DirichletCategorical,
+    GaussianMarginal,
+    StudentTMarginal,
+)
 from uncertain.predictive.sampled import Empirical, Quantiles
 
 Device = torch.device | str | int
@@ -36,6 +40,7 @@ _CLASSES: dict[str, type[Distribution]] = {
     "normal": Normal,
     "gaussian_marginal": GaussianMarginal,
     "student_t": StudentT,
+    "student_t_marginal": StudentTMarginal,
     "log_normal": LogNormal,
     "poisson": Poisson,
     "negative_binomial": NegativeBinomial,

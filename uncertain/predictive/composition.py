@@ -21,7 +21,11 @@ from torch.distributions import (
 )
 from torch.distributions.utils import probs_to_logits
 
-from uncertain.predictive.integrated import DirichletCategorical, GaussianMarginal
+from uncertain.predictive.integrated import (
+    DirichletCategorical,
+    GaussianMarginal,
+    StudentTMarginal,
+)
 from uncertain.predictive.sampled import Empirical, Quantiles
 
 AnyDistribution = TypeVar("AnyDistribution", bound=Distribution)
@@ -100,6 +104,12 @@ def _(dist: MultivariateNormal) -> Parts:
 @parts.register
 def _(dist: GaussianMarginal) -> Parts:
     names = ("loc", "latent_scale", "noise_scale")
+    return _simple(dist, {name: getattr(dist, name) for name in names})
+
+
+@parts.register
+def _(dist: StudentTMarginal) -> Parts:
+    names = ("df", "loc", "latent_scale", "noise_scale")
     return _simple(dist, {name: getattr(dist, name) for name in names})
 
 

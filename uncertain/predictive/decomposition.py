@@ -15,7 +15,11 @@ from uncertain.predictive.classes import (
     logsumexp,
     shannon,
 )
-from uncertain.predictive.integrated import DirichletCategorical, GaussianMarginal
+from uncertain.predictive.integrated import (
+    DirichletCategorical,
+    GaussianMarginal,
+    StudentTMarginal,
+)
 
 
 class Decomposition(NamedTuple):
@@ -42,15 +46,16 @@ def decompose(dist: Distribution) -> Decomposition:
     .. math:: H(\bar p) = \sum_s w_s H(p_s) + \sum_s w_s \mathrm{KL}(p_s \| \bar p), \qquad
               \mathrm{Var}(y) = \sum_s w_s \sigma_s^2 + \mathrm{Var}_w(\mu_s),
 
-    entropies for classes, the law of total variance for everything else. A `GaussianMarginal` and a
-    `DirichletCategorical` bring parts of their own, and members that do keep them: the spread
-    between members is added to their mean latent part. With several outputs (`Independent`,
+    entropies for classes, the law of total variance for everything else. A `GaussianMarginal`, a
+    `StudentTMarginal` and a `DirichletCategorical` bring parts of their own, and members that do
+    keep them: the spread between members is added to their mean latent part. With several outputs (`Independent`,
     `MultivariateNormal` members) every output is split by itself.
 
     New families register themselves with ``decompose.register``.
 
     Args:
-        dist: A mixture, a `GaussianMarginal`, a `DirichletCategorical`, or `Independent` over one.
+        dist: A mixture, a `GaussianMarginal`, a `StudentTMarginal`, a `DirichletCategorical`, or
+            `Independent` over one.
 
     Returns:
         A `Decomposition` ``(total, aleatoric, epistemic)``, of shape (\*batch, \*event) each.
@@ -76,8 +81,8 @@ def decompose(dist: Distribution) -> Decomposition:
         tensor([0.])
     """
     raise TypeError(
-        f"`dist` should know its parts (a mixture, GaussianMarginal or DirichletCategorical), got "
-        f"{type(dist).__name__}, whose noise cannot be told from ignorance: use an ensemble, or a "
+        f"`dist` should know its parts (a mixture, GaussianMarginal, StudentTMarginal or "
+        f"DirichletCategorical), got {type(dist).__name__}, whose noise cannot be told from ignorance: use an ensemble, or a "
         "model that keeps both."
     )
 
@@ -85,6 +90,12 @@ def decompose(dist: Distribution) -> Decomposition:
 @decompose.register
 def _(dist: GaussianMarginal) -> Decomposition:
     return Decomposition(dist.variance, dist.noise_variance, dist.latent_variance)
+
+
+@decompose.register
+def _(dist: StudentTMarginal) -> Decomposition:
+    noise, latent = dist.noise_variance, dist.latent_variance
+    return Decomposition(noise + latent, noise, latent)
 
 
 @decompose.register

@@ -1,8 +1,8 @@
 """Distributions that remember how much of their spread is noise.
 
 A posterior integrated out in closed form leaves one `Normal` or one `Categorical` over y, from which
-nobody can tell noise from ignorance any more. These two keep the parts beside it. Both *are* the
-torch distribution they extend: they score, sample and mix like it.
+nobody can tell noise from ignorance any more. These keep the parts beside it. Each *is* the torch
+distribution it extends: it scores, samples and mixes like it.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Size, Tensor
-from torch.distributions import Categorical, Normal, constraints
+from torch.distributions import Categorical, Normal, StudentT, constraints
 from torch.distributions.utils import broadcast_all
 
 
@@ -77,6 +77,86 @@ class GaussianMarginal(Normal):
         new.noise_scale = self.noise_scale.expand(batch_shape)
         expanded: GaussianMarginal = super().expand(batch_shape, _instance=new)
         return expanded
+
+
+class StudentTMarginal(StudentT):
+    r"""A Student-t over y that remembers how much of its spread is noise.
+
+    The prediction of a normal with unknown mean and unknown noise, both integrated out: with
+    :math:`f \mid \sigma^2 \sim N(\mu, r \sigma^2)`, :math:`y \mid f, \sigma^2 \sim N(f, \sigma^2)` and
+    an inverse gamma :math:`\sigma^2`,
+
+    .. math:: y \sim t_\nu(\mu, s_f^2 + s_n^2), \qquad s_f^2 / s_n^2 = r, \qquad
+              \mathrm{Var}\, f = \tfrac{\nu}{\nu - 2} s_f^2, \quad
+              \mathrm E\, \sigma^2 = \tfrac{\nu}{\nu - 2} s_n^2
+
+    Args:
+        df: Degrees of freedom, above 0; the variance is finite above 2.
+        loc: The location of y, in y's unit.
+        latent_scale: The scale of the latent mean, at least 0, in y's unit (epistemic).
+        noise_scale: The scale of the noise, at least 0, in y's unit (aleatoric). The two must not
+            both be 0.
+        validate_args: As for every torch distribution; ``None`` follows torch's setting.
+
+    Raises:
+        ValueError: Where the degrees of freedom are not positive, a scale is negative or NaN, or
+            both are zero.
+
+    Example:
+        >>> y = StudentTMarginal(torch.tensor([4.0]), 0.0, torch.tensor([3.0]), torch.tensor([4.0]))
+        >>> y.scale, y.latent_variance, y.noise_variance
+        (tensor([5.]), tensor([18.]), tensor([32.]))
+    """
+
+    arg_constraints = {  # noqa: RUF012  torch's own form
+        "df": constraints.positive,
+        "loc": constraints.real,
+        "scale": constraints.positive,
+        "latent_scale": constraints.nonnegative,
+        "noise_scale": constraints.nonnegative,
+    }
+
+    def __init__(
+        self,
+        df: Float[Tensor, "*batch"] | float,
+        loc: Float[Tensor, "*batch"] | float,
+        latent_scale: Float[Tensor, "*batch"] | float,
+        noise_scale: Float[Tensor, "*batch"] | float,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.latent_scale: Tensor
+        self.noise_scale: Tensor
+        df, loc, self.latent_scale, self.noise_scale = broadcast_all(
+            df, loc, latent_scale, noise_scale
+        )
+        scale = torch.hypot(self.latent_scale, self.noise_scale)
+        super().__init__(df, loc, scale, validate_args=validate_args)
+
+    @property
+    def latent_variance(self) -> Float[Tensor, "*batch"]:
+        """The epistemic part of the variance, in y's unit squared; infinite up to df 2."""
+        return self._part(self.latent_scale)
+
+    @property
+    def noise_variance(self) -> Float[Tensor, "*batch"]:
+        """The aleatoric part of the variance, in y's unit squared; infinite up to df 2."""
+        return self._part(self.noise_scale)
+
+    def expand(
+        self, batch_shape: Size | Sequence[int], _instance: Any = None
+    ) -> "StudentTMarginal":
+        """Return the distribution with a larger batch shape, without copying its parameters."""
+        new = self._get_checked_instance(StudentTMarginal, _instance)
+        new.latent_scale = self.latent_scale.expand(batch_shape)
+        new.noise_scale = self.noise_scale.expand(batch_shape)
+        expanded: StudentTMarginal = super().expand(batch_shape, _instance=new)
+        return expanded
+
+    def _part(self, scale: Tensor) -> Tensor:
+        finite = self.df > 2
+        factor = self.df / (self.df - 2).where(finite, torch.ones_like(self.df))
+        infinite = torch.full_like(scale, torch.inf).where(scale > 0, scale)
+        return (factor * scale.square()).where(finite, infinite)
 
 
 class DirichletCategorical(Categorical):
