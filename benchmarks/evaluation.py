@@ -19,6 +19,16 @@ bootstrap_cost_ratio
     every figure on each) over that of their point estimates, sorting included.
 classwise_ece_2e4x1000_seconds
     CPU seconds of ``ece(mode="classwise")`` on 2e4 x 1000.
+ood_exact_ratio_vs_torchmetrics
+    At N = 1e7 float32 scores: CPU time of torchmetrics' AUROC, average precision both ways and
+    specificity at a sensitivity of .95 (which is one less FPR95) over that of our exact AUROC, AUPR both
+    ways and FPR95 (``ranking_values``, which has the figures of selective prediction besides).
+    ``ood_exact_ratio_vs_sklearn``: the same of scikit-learn's functions, FPR95 from ``roc_curve``.
+ood_sketch_ratio_vs_torchmetrics, ood_sketch_bound
+    The same over ``RankHistogram``, updated in pieces of 1e6 rows, and its bound: the furthest that any
+    of the four figures can be from that of the rows.
+ood_stream_rows, ood_stream_state_mib, ood_stream_seconds
+    Rows streamed into one histogram, a piece of 1e6 at a time, and the size of its state at the end.
 
 With --quick the sizes are a twentieth and the names stay, so that a script can read either.
 """
@@ -26,6 +36,7 @@ With --quick the sizes are a twentieth and the names stay, so that a script can 
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
 
 import harness
@@ -37,6 +48,7 @@ from uncertain.evaluation import ranking_bootstrap, ranking_sums
 from uncertain.evaluation.calibration import ece
 from uncertain.evaluation.classification import ClassificationState
 from uncertain.evaluation.ranking import canonical_rows, ranking_values
+from uncertain.evaluation.ranking_histogram import RankHistogram
 from uncertain.evaluation.uncertainty import uncertainty_scores
 from uncertain.families import ArrayDistribution
 from uncertain.intervals import gamma_weights
@@ -173,6 +185,96 @@ def bootstrap(figures: harness.Figures, *, quick: bool) -> None:
     _ratio(figures, "bootstrap_cost_ratio", times["replicates"], times["figures"])
 
 
+def ood(figures: harness.Figures, *, quick: bool) -> None:
+    """Time the OOD metric set, exact and streamed, against the peers' functions."""
+    rows = 500_000 if quick else 10_000_000
+    scores, strange = ood_scores(rows)
+    figures.add("ood_rows", rows)
+
+    def streamed() -> RankHistogram:
+        state = RankHistogram()
+        for start in range(0, rows, 1_000_000):
+            state.update(scores[start : start + 1_000_000], strange[start : start + 1_000_000])
+        return state
+
+    times = harness.interleave(
+        {
+            "exact": lambda: ranking_values(scores, strange),
+            "sketch": lambda: streamed().enclosures(),
+            "torchmetrics": ood_torchmetrics(scores, strange),
+            "sklearn": ood_sklearn(scores, strange),
+        },
+        rounds=5,
+    )
+    for name, series in times.items():
+        figures.add(f"ood_{name}_seconds", statistics.median(series), "s CPU")
+    for ours in ("exact", "sketch"):
+        for theirs in ("torchmetrics", "sklearn"):
+            _ratio(figures, f"ood_{ours}_ratio_vs_{theirs}", times[theirs], times[ours])
+    ends = streamed().enclosures()
+    names = ("auroc", "aupr_positive", "aupr_negative", "fpr95_positive")
+    figures.add("ood_sketch_bound", max(ends[name][1] - ends[name][0] for name in names) / 2)
+    figures.add("ood_sketch_bound_auroc", (ends["auroc"][1] - ends["auroc"][0]) / 2)
+    figures.add(
+        "ood_exact_extra_mib", harness.peak_extra_memory(lambda: ranking_values(scores, strange))
+    )
+
+
+def ood_stream(figures: harness.Figures, *, quick: bool) -> None:
+    """Stream a hundred million scores through one state."""
+    pieces = 5 if quick else 100
+    state = RankHistogram()
+    seconds = 0.0
+    for seed in range(pieces):
+        scores, strange = ood_scores(1_000_000, seed=seed)
+        start = time.process_time()
+        state.update(scores, strange)
+        seconds += time.process_time() - start
+    figures.add("ood_stream_rows", len(state))
+    figures.add("ood_stream_seconds", seconds, "s CPU")
+    figures.add("ood_stream_state_mib", state.nbytes / 2**20, "MiB")
+    low, high = state.enclosures()["auroc"]
+    figures.add("ood_stream_bound_auroc", (high - low) / 2)
+
+
+def ood_scores(rows: int, seed: int = 0) -> tuple[Array, NDArray[np.bool_]]:
+    """Return float32 scores in (0, 1), as torchmetrics wants them, and which rows are strange."""
+    rng = np.random.default_rng(seed)
+    strange = rng.random(rows) < 0.3
+    return (1 / (1 + np.exp(-rng.normal(size=rows) - strange))).astype(np.float32), strange
+
+
+def ood_torchmetrics(scores: Array, strange: NDArray[np.bool_]) -> Callable[[], object]:
+    """Return torchmetrics' functions, as a user would call them."""
+    import torch
+    from torchmetrics.functional import classification as tm
+
+    torch.set_num_threads(1)
+    x, y = torch.from_numpy(scores), torch.from_numpy(strange.astype(np.int64))
+    return lambda: [
+        tm.binary_auroc(x, y),
+        tm.binary_average_precision(x, y),
+        tm.binary_average_precision(1 - x, 1 - y),
+        tm.binary_specificity_at_sensitivity(x, y, 0.95),
+    ]
+
+
+def ood_sklearn(scores: Array, strange: NDArray[np.bool_]) -> Callable[[], object]:
+    """Return scikit-learn's functions, as a user would call them."""
+    from sklearn import metrics
+
+    def run() -> list[object]:
+        fpr, tpr, _ = metrics.roc_curve(strange, scores)
+        return [
+            metrics.roc_auc_score(strange, scores),
+            metrics.average_precision_score(strange, scores),
+            metrics.average_precision_score(~strange, -scores),
+            fpr[np.searchsorted(tpr, 0.95)],
+        ]
+
+    return run
+
+
 def _ratio(
     figures: harness.Figures, name: str, numerator: list[float], denominator: list[float]
 ) -> None:
@@ -180,7 +282,7 @@ def _ratio(
     figures.add(name, found.value, f"x (spread {found.spread:.0%})")
 
 
-SETS = (report, bootstrap, many_classes)
+SETS = (report, bootstrap, ood, ood_stream, many_classes)
 """One function a set of figures; each may be run by itself."""
 
 

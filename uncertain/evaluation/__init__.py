@@ -26,6 +26,7 @@ abstain by uncertainty       :func:`area_under_generalised_risk_coverage`,
                              :func:`risk_at_coverage`, :func:`coverage_at_risk`
 calibrate after training     :func:`fit_temperature` and more in
                              :mod:`uncertain.evaluation.calibrators`
+stream and shard             :class:`RankHistogram`, :class:`RankState`, :func:`reduce_states`
 compare models               :func:`paired_mean`, :func:`compare_methods`, :func:`ranking_differences`,
                              :func:`paired_bootstrap`
 ===========================  ======================================================================
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from uncertain.evaluation.disentanglement import Retraining as Retraining
     from uncertain.evaluation.disentanglement import disentangle as disentangle
     from uncertain.evaluation.disentanglement import rating_entropy as rating_entropy
+    from uncertain.evaluation.distributed import reduce_states as reduce_states
     from uncertain.evaluation.distributions import from_distribution as from_distribution
     from uncertain.evaluation.files import evaluate_files as evaluate_files
     from uncertain.evaluation.judge import evaluate as evaluate
@@ -105,6 +107,8 @@ if TYPE_CHECKING:
     from uncertain.evaluation.ranking import rank_curve as rank_curve
     from uncertain.evaluation.ranking import ranking_estimates as ranking_estimates
     from uncertain.evaluation.ranking import risk_at_coverage as risk_at_coverage
+    from uncertain.evaluation.ranking_histogram import RankHistogram as RankHistogram
+    from uncertain.evaluation.ranking_state import RankState as RankState
     from uncertain.evaluation.readers import read_predictions as read_predictions
     from uncertain.evaluation.recording import collect as collect
     from uncertain.evaluation.regression import central_interval as central_interval
@@ -128,6 +132,8 @@ _HOMES = {
     "Collected": "collected",
     "Controlled": "risk_control",
     "Predictions": "predictions",
+    "RankHistogram": "ranking_histogram",
+    "RankState": "ranking_state",
     "RepeatedRowsWarning": "predictions",
     "Results": "results",
     "Retraining": "disentanglement",
@@ -181,6 +187,7 @@ _HOMES = {
     "ranking_estimates": "ranking",
     "rating_entropy": "disentanglement",
     "read_predictions": "readers",
+    "reduce_states": "distributed",
     "regression_estimates": "regression",
     "risk_at_coverage": "ranking",
     "rms_calibration_error_debiased": "calibration",

@@ -36,7 +36,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from uncertain.checks import check_range, check_same_length
 from uncertain.evaluation import ranking_bootstrap, ranking_sums
+from uncertain.evaluation.ranking_bootstrap import Rows
 from uncertain.evaluation.ranking_one_class import one_class_estimates
+from uncertain.evaluation.ranking_sort import count_rows
 from uncertain.evaluation.ranking_sums import Ties, tie_table
 from uncertain.intervals import (
     Estimate,
@@ -47,7 +49,7 @@ from uncertain.intervals import (
     placements,
     undefined,
 )
-from uncertain.intervals.areas import PRIOR_DF, checked_scores, one_class
+from uncertain.intervals.areas import PRIOR_DF, checked_labels, checked_scores, one_class
 
 
 @dataclass(frozen=True)
@@ -108,20 +110,24 @@ def rank_curve(
         >>> curve.thresholds, curve.true_positives, curve.false_positives
         (array([3., 2., 1.]), array([1., 2., 2.]), array([1., 1., 2.]))
     """
-    x, up, w = checked_scores(scores, positive, weights)
-    order = np.argsort(x) if weights is None else np.lexsort((w, up, x))
-    order = order[::-1]
-    ordered, labels = x[order], up[order]
-    last = np.concatenate((ordered[1:] != ordered[:-1], [True]))[: len(x)]
-    ends = np.flatnonzero(last)
     if weights is None:
-        true = np.cumsum(labels)[ends].astype(np.float64)
-        false = ends + 1.0 - true
-        return Curve(ordered[ends], true, false, len(x))
+        counted = count_rows(*checked_labels(scores, positive))
+        true, false = (_from_above(through) for through in (counted.up, counted.down))
+        return Curve(counted.values[::-1], true, false, counted.rows)
+    x, up, w = checked_scores(scores, positive, weights)
+    order = np.lexsort((w, up, x))[::-1]
+    ordered, labels = x[order], up[order]
+    ends = np.flatnonzero(np.concatenate((ordered[1:] != ordered[:-1], [True]))[: len(x)])
     row_weights = w[order]
     true = np.cumsum(np.where(labels, row_weights, 0.0))[ends]
     false = np.cumsum(np.where(labels, 0.0, row_weights))[ends]
     return Curve(ordered[ends], true, false, len(x), bool((w == np.floor(w)).all()))
+
+
+def _from_above(through: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Weight at or above each score, from the largest down, given that at or below each."""
+    below = np.concatenate(([0], through[:-1]))[: len(through)]
+    return np.ascontiguousarray((through[-1:] - below)[::-1], dtype=np.float64)
 
 
 def roc_points(
@@ -348,10 +354,42 @@ def ranking_estimates(
     check_level(level)
     check_range("tpr", tpr, 0, 1, open_low=True)
     check_range("replicates", replicates, 10)
+    if weights is None and groups is None:
+        ties = _counted(scores, positive)
+        return tie_estimates(ties, level=level, seed=seed, replicates=replicates, tpr=tpr)
     x, up, w = checked_scores(scores, positive, weights)
     check_same_length(scores=x, groups=groups)
     rows = canonical_rows(x, up, None if weights is None else w, groups)
-    return _estimates(*rows, level=level, seed=seed, replicates=replicates, tpr=tpr)
+    ties = tie_table(rows.scores, rows.positive, rows.weights)
+    return _estimates(ties, rows, level=level, seed=seed, replicates=replicates, tpr=tpr)
+
+
+def tie_estimates(
+    ties: Ties,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    replicates: int = 1000,
+    tpr: float = 0.95,
+) -> dict[str, Estimate]:
+    """Return what :func:`ranking_estimates` does, of rows that are counted already.
+
+    Args:
+        ties: Rows without weights or groups, counted by score.
+        level: Nominal coverage.
+        seed: Of the bootstrap.
+        replicates: Of the bootstrap.
+        tpr: True positive rate at which false positive rates are read.
+
+    Example:
+        >>> ties = Ties(np.array([0, 1, 2]), np.array([1, 2, 2]), 4)
+        >>> tie_estimates(ties)["auroc"].value == ranking_estimates([1, 2, 2, 3], [0, 0, 1, 1])["auroc"].value
+        True
+    """
+    check_level(level)
+    check_range("tpr", tpr, 0, 1, open_low=True)
+    check_range("replicates", replicates, 10)
+    return _estimates(ties, None, level=level, seed=seed, replicates=replicates, tpr=tpr)
 
 
 def ranking_values(
@@ -374,8 +412,9 @@ def ranking_values(
         0.75
     """
     check_range("tpr", tpr, 0, 1, open_low=True)
-    x, up, w = checked_scores(scores, positive, weights)
-    rows = canonical_rows(x, up, None if weights is None else w)
+    if weights is None:
+        return ranking_sums.figures(_counted(scores, positive), tpr=tpr)
+    rows = canonical_rows(*checked_scores(scores, positive, weights))
     return ranking_sums.figures(tie_table(*rows[:3]), tpr=tpr)
 
 
@@ -384,30 +423,25 @@ def canonical_rows(
     positive: NDArray[np.bool_],
     weights: NDArray[np.float64] | None = None,
     groups: ArrayLike | None = None,
-) -> tuple[
-    NDArray[np.floating],
-    NDArray[np.bool_],
-    NDArray[np.float64] | None,
-    NDArray[np.generic] | None,
-]:
+) -> Rows:
     """Return the rows sorted by everything they hold, so that sums have the same bits.
 
     Example:
-        >>> canonical_rows(np.array([2.0, 1.0]), np.array([True, False]))[0]
+        >>> canonical_rows(np.array([2.0, 1.0]), np.array([True, False])).scores
         array([1., 2.])
     """
     labels = None if groups is None else np.asarray(groups)
     if weights is None and labels is None:
         # Counts are exact, so the order inside a tie cannot matter: the quick sort will do.
         order = np.argsort(scores)
-        return scores[order], positive[order], None, None
+        return Rows(scores[order], positive[order])
     keys: list[NDArray[np.generic]] = [positive, scores]
     if weights is not None:
         keys.insert(0, weights)
     if labels is not None:
         keys.insert(0, group_ids(labels))
     order = np.lexsort(keys)
-    return (
+    return Rows(
         scores[order],
         positive[order],
         None if weights is None else weights[order],
@@ -415,41 +449,42 @@ def canonical_rows(
     )
 
 
+def _counted(scores: ArrayLike, positive: ArrayLike) -> Ties:
+    found = count_rows(*checked_labels(scores, positive))
+    return Ties(found.up, found.down, found.rows)
+
+
 def _estimates(
-    scores: NDArray[np.floating],
-    positive: NDArray[np.bool_],
-    weights: NDArray[np.float64] | None,
-    groups: NDArray[np.generic] | None,
+    ties: Ties,
+    rows: Rows | None,
     *,
     level: float,
     seed: int,
     replicates: int,
     tpr: float,
 ) -> dict[str, Estimate]:
-    ties = tie_table(scores, positive, weights)
     values = ranking_sums.figures(ties, tpr=tpr)
     area = values.pop("auroc")
-    n = len(scores)
+    groups = None if rows is None else rows.groups
     n_groups = None if groups is None else len(np.unique(groups))
-    reason = one_class(positive, np.ones(n) if weights is None else weights)
+    reason = _one_class(ties)
     if reason:
         names = ["auroc", *values]
+        n = ties.rows
         undecided = {name: undefined(reason, n=n, level=level, n_groups=n_groups) for name in names}
-        selective = one_class_estimates(values, positive, weights, groups, level=level)
-        return {**undecided, **selective}
-    if weights is None and groups is None:
+        alike = np.broadcast_to(np.array(ties.positives > 0), n)
+        given = (alike, None, None) if rows is None else rows[1:]
+        return {**undecided, **one_class_estimates(values, *given, level=level)}
+    if rows is None:
         spread = ranking_sums.area_spread(ties, area)
     else:
-        placed = placements(scores, positive, weights=weights)
-        spread = area_variance(placed, positive, weights=weights, groups=groups)
-    auroc = Estimate(area, *area_bounds(area, spread, level=level), n, level, n_groups)
+        placed = placements(rows.scores, rows.positive, weights=rows.weights)
+        spread = area_variance(placed, rows.positive, weights=rows.weights, groups=groups)
+    auroc = Estimate(area, *area_bounds(area, spread, level=level), ties.rows, level, n_groups)
     intervals = ranking_bootstrap.estimates(
         values,
         ties,
-        scores,
-        positive,
-        weights,
-        groups,
+        rows,
         level=level,
         seed=seed,
         replicates=replicates,
@@ -462,3 +497,9 @@ def _estimates(
         reason = "one group has no spread"
         return {k: e._replace(low=math.nan, high=math.nan, reason=reason) for k, e in found.items()}
     return found
+
+
+def _one_class(ties: Ties) -> str:
+    """Why the area is undefined, or an empty string where it is defined."""
+    sides = np.array([True, False])[: 2 * bool(ties.rows)]
+    return one_class(sides, np.array([ties.positives, ties.negatives])[: len(sides)])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +44,32 @@ NAMES = ("aupr_positive", "aupr_negative", "fpr95_positive", "fpr95_negative", *
 _BOUNDS = {"augrc": (0.0, 0.5)}
 
 
+class Rows(NamedTuple):
+    """Rows in canonical order: sorted by everything they hold.
+
+    Attributes:
+        scores: (N,) ascending.
+        positive: (N,) booleans.
+        weights: (N,) or ``None``.
+        groups: (N,) or ``None``.
+    """
+
+    scores: NDArray[np.floating]
+    positive: NDArray[np.bool_]
+    weights: NDArray[np.float64] | None = None
+    groups: NDArray[np.generic] | None = None
+
+    def effective(self, chosen: NDArray[np.bool_] | slice = slice(None)) -> float:
+        """Return how many independent rows of weight one the chosen rows are worth."""
+        w = np.ones(len(self.scores)) if self.weights is None else self.weights
+        groups = None if self.groups is None else self.groups[chosen]
+        return effective_rows(w[chosen], groups=groups)
+
+
 def estimates(
     values: Mapping[str, float],
     ties: Ties,
-    scores: NDArray[np.floating],
-    positive: NDArray[np.bool_],
-    weights: NDArray[np.float64] | None,
-    groups: NDArray[np.generic] | None,
+    rows: Rows | None,
     *,
     level: float,
     seed: int,
@@ -61,43 +81,38 @@ def estimates(
 
     Args:
         values: The exact figures, by name.
-        ties: The rows' table of tie groups.
-        scores: (N,) ascending (canonical order), both classes present.
-        positive: (N,) booleans.
-        weights: (N,) or ``None``.
-        groups: (N,) or ``None``.
+        ties: The rows' table of tie groups, both classes present.
+        rows: The rows in canonical order; ``None`` where they have neither weights nor groups.
         level: Nominal coverage.
         seed: Of the draws.
         replicates: B.
         tpr: True positive rate of the false positive rates.
         df: How well a variance is known from these rows (that of the AUROC is).
     """
-    if weights is None and groups is None:
+    if rows is None:
         totals, exact = tie_bins(ties)
         drawn = gamma_weights(totals.ravel(), totals.ravel(), replicates=replicates, seed=seed)
+        sizes, n_groups = (ties.positives, ties.negatives), None
     else:
-        bins, exact = score_bins(scores, positive, weights)
+        bins, exact = score_bins(rows.scores, rows.positive, rows.weights)
         n_bins = int(bins[-1]) + 1
-        cells = 2 * bins + positive
+        cells = 2 * bins + rows.positive
+        w, groups = rows.weights, rows.groups
         drawn = cell_weights(
-            cells, 2 * n_bins, weights=weights, groups=groups, replicates=replicates, seed=seed
+            cells, 2 * n_bins, weights=w, groups=groups, replicates=replicates, seed=seed
         )
-        totals = np.bincount(cells, weights, minlength=2 * n_bins).astype(np.float64)
+        totals = np.bincount(cells, w, minlength=2 * n_bins).astype(np.float64)
+        sizes = (rows.effective(rows.positive), rows.effective(~rows.positive))
+        n_groups = None if groups is None else int(group_ids(groups).max()) + 1
     shape = (-1, totals.size // 2, 2)
     found = replicate_figures(drawn.reshape(shape), tpr=tpr, exact=exact)
     centre = replicate_figures(totals.reshape(shape), tpr=tpr, exact=exact)
-    n_groups = None if groups is None else int(group_ids(groups).max()) + 1
-    w = np.ones(len(scores)) if weights is None else weights
-    sizes = [
-        effective_rows(w[rows], groups=None if groups is None else groups[rows])
-        for rows in (positive, ~positive)
-    ]
     out = {}
     for name in NAMES:
         estimate = bootstrap_estimate(
             values[name],
             found[name],
-            n=len(scores),
+            n=ties.rows,
             level=level,
             n_groups=n_groups,
             centre=float(centre[name][0]),
@@ -105,7 +120,7 @@ def estimates(
             df=df,
         )
         out[name] = _with_floor(name, estimate, *sizes)
-    return _selective_floors(out, ties, effective_rows(w, groups=groups))
+    return _selective_floors(out, ties, ties.rows if rows is None else rows.effective())
 
 
 def tie_bins(ties: Ties, *, bins: int = BINS) -> tuple[NDArray[np.float64], bool]:

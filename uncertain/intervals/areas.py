@@ -337,6 +337,19 @@ def checked_scores(
         >>> checked_scores([1, 2], [0, 1], None)[1]
         array([False,  True])
     """
+    x, labels = checked_labels(scores, positive)
+    return x, labels, check_weights(weights, len(x))
+
+
+def checked_labels(
+    scores: ArrayLike, positive: ArrayLike
+) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """Return scores and booleans as arrays, checked for NaN and lengths.
+
+    Example:
+        >>> checked_labels([1, 2], [0, 1])
+        (array([1., 2.]), array([False,  True]))
+    """
     x = np.asarray(scores)
     x = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
     check_shape("scores", x, ("N",))
@@ -349,7 +362,7 @@ def checked_scores(
         if not np.isin(labels, (0, 1)).all():
             raise ValueError("`positive` should hold only 0 and 1 (or booleans), got other values.")
         labels = labels.astype(bool)
-    return x, labels, check_weights(weights, len(x))
+    return x, labels
 
 
 def check_no_nan(name: str, values: NDArray[np.floating]) -> None:
