@@ -92,6 +92,14 @@ def evaluate(
             "--by", help="Array to judge by the values of, or class or predicted; repeatable."
         ),
     ] = None,
+    temperature_scaled: Annotated[
+        bool,
+        typer.Option("--temperature-scaled", help="Judge once more after temperature scaling."),
+    ] = False,
+    validation: Annotated[
+        list[Path] | None,
+        typer.Option(help="Validation predictions to fit temperatures on; once a FILE, in order."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
 ) -> None:
     """Judge predictions made by any framework; several files are compared in pairs."""
@@ -128,6 +136,8 @@ def evaluate(
             replicates=replicates,
             seed=seed,
             by=by or [],
+            temperature_scaled=temperature_scaled,
+            validation=validation or [],
             command=_command(),
         )
         if not quiet:

@@ -62,6 +62,16 @@ def test_trainings_are_averaged_and_compared(results: Results) -> None:
     assert any(row.rank_group for row in results)
 
 
+def test_classes_are_compared_after_temperature_scaling_too(plan: Plan, results: Results) -> None:
+    scaled = [row for row in results if row.variant.startswith("temperature_scaled")]
+    assert {row.source for row in scaled} == set(MODELS)
+    assert {row.kind for row in scaled} >= {"estimate", "difference"}
+    singles = [row for row in scaled if row.training and row.kind == "estimate"]
+    assert all("rows of the validation split" in row.reason for row in singles)
+    assert "And after temperature scaling?" in (plan.out / "report.html").read_text()
+    assert "validation" not in {row.split for row in results}
+
+
 def test_the_table_and_the_page_say_what_was_tuned(plan: Plan, results: Results) -> None:
     (line,) = choices(plan)
     tuned = json.loads(tuning_file(plan.out, DIGITS, MODELS[0], 0).read_text())

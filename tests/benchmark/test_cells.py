@@ -150,6 +150,15 @@ def test_a_cell_predicts_every_split_with_what_is_known_of_its_rows(tmp_path: Pa
         assert all(score.startswith("control:") for score in found.scores)
 
 
+def test_validation_is_predicted_for_temperatures_but_not_judged(tmp_path: Path) -> None:
+    folder = cell(tmp_path, DIGITS, f"{SMALL}:class_frequencies")
+    assert "validation" not in json.loads((folder / "cell.json").read_text())["splits"]
+    found = read_predictions(prediction_file(folder, "validation"), split="validation")
+    assert found.row_ids is not None
+    assert found.row_ids.tolist() == load_splits(DIGITS, 0)["validation"].row_ids.tolist()
+    assert not found.scores
+
+
 def test_tables_have_no_image_controls(tmp_path: Path) -> None:
     folder = cell(tmp_path, IRIS, f"{SMALL}:class_frequencies")
     assert not read_predictions(prediction_file(folder, "test")).scores

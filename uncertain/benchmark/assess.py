@@ -35,12 +35,14 @@ def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
     if pending:
         raise ValueError(f"{len(pending)} cells are not done yet, the first is {pending[0].key}.")
     predictions: list[Predictions] = []
+    validation: list[Predictions] = []
     rows: list[Row] = []
     for task in dict.fromkeys(cell.task for cell in plan.cells):
         cells = [cell for cell in plan.cells if cell.task == task]
         predictions += _with_inputs(task, [p for cell in cells for p in _load(plan, cell)])
+        validation += [p for cell in cells for p in _load_validation(plan, cell)]
         rows += _with_means([row for cell in cells for row in _costs(plan, cell)])
-    judged = evaluate(predictions, seed=seed, command=command)
+    judged = evaluate(predictions, validation=validation, seed=seed, command=command)
     hashes = run_hashes(plan.out, ((cell.task, cell.seed) for cell in plan.cells))
     facts = {
         "settings": "; ".join(choices(plan)),
@@ -95,6 +97,12 @@ def _load(plan: Plan, cell: Cell) -> list[Predictions]:
     folder = plan.folder(cell)
     names = json.loads((folder / "cell.json").read_text())["splits"]
     return [read_predictions(prediction_file(folder, name), split=name) for name in names]
+
+
+def _load_validation(plan: Plan, cell: Cell) -> list[Predictions]:
+    """Return what temperatures are fitted on; a run of an older version kept none."""
+    path = prediction_file(plan.folder(cell), "validation")
+    return [read_predictions(path, split="validation")] if path.is_file() else []
 
 
 def _with_inputs(task: Task, predictions: list[Predictions]) -> list[Predictions]:

@@ -132,7 +132,8 @@ def run_cell(out: Path, folder: Path, cell: Cell, budget: Budget, report: Report
     splits = load_splits(cell.task, cell.seed)
     judged = [name for name in splits if name not in ("train", "validation")]
     rows = len(splits["train"]) + len(splits["validation"])
-    for name in judged:
+    # Validation is not judged: temperatures are fitted on it, so that models are compared with them.
+    for name in ["validation", *judged]:
         _predict(trained.predictor, splits[name], cell, name, folder, training_rows=rows)
     _record(folder, cell, settings, trained, judged)
 
@@ -194,7 +195,7 @@ def _predict(
         row_ids=split.row_ids,
         groups=split.groups,
         scores=_controls(split)
-        if len(split.x.shape) == 4 and not name.startswith("shift:")
+        if len(split.x.shape) == 4 and name.partition(":")[0] not in ("shift", "validation")
         else {},
         source=cell.model,
         split=name,

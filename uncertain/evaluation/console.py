@@ -10,6 +10,7 @@ from typing import Any
 from uncertain.evaluation.formatting import count, decimals, figure, interval, number, p_text
 from uncertain.evaluation.leakage import LEAK, leaks_of
 from uncertain.evaluation.results import Results, Row, is_sanity
+from uncertain.evaluation.temperature_scaled import as_raw, is_scaled
 from uncertain.evaluation.worst import worst_name
 from uncertain.terminal import Console, Table, Text
 
@@ -122,6 +123,19 @@ def _print_task(results: Results, console: Console) -> None:
         _say(console, remark, style="dim")
     _print_worst(results, console)
     _print_differences(results, console)
+    _print_scaled(results, console)
+
+
+def _print_scaled(results: Results, console: Console) -> None:
+    """Print what is left of the figures after every source got its best temperature."""
+    shown = [row for row in _headlines(as_raw(results)) if row.split == "test"]
+    if not shown:
+        return
+    _say(console, "")
+    _say(console, "After temperature scaling of every source", style="bold")
+    _print_split(shown, as_raw(results), console)
+    for remark in dict.fromkeys(_remarks(shown)):
+        _say(console, remark, style="dim")
 
 
 def _print_worst(results: Results, console: Console) -> None:
@@ -313,6 +327,7 @@ def _print_differences(results: Results, console: Console) -> None:
         if row.kind == "difference"
         and (_headline(row) in usual or row.metric == _CALIBRATION)
         and row.split == "test"
+        and not is_scaled(row)
     ]
     kept = [row for rows in _alike(kept) for row in _widest(rows)]
     pairs = dict.fromkeys((row.source, row.other) for row in kept)

@@ -32,6 +32,8 @@ def evaluate_files(
     replicates: int = 1000,
     seed: int = 0,
     by: Sequence[str] = (),
+    temperature_scaled: bool = False,
+    validation: Sequence[StrPath] = (),
     command: str = "",
 ) -> Results:
     """Judge the predictions in files; several files are compared in pairs.
@@ -52,6 +54,9 @@ def evaluate_files(
         seed: Seed of the bootstrap.
         by: Arrays by whose values every figure is had too, and the worst subgroup; ``class`` is the
             label and ``predicted`` the predicted class.
+        temperature_scaled: Whether the figures are had once more after temperature scaling.
+        validation: Predictions on validation rows, one file a model in their order, on which the
+            temperatures are fitted; without them halves of the judged rows scale each other.
         command: The command line, kept in the results.
 
     Returns:
@@ -71,10 +76,13 @@ def evaluate_files(
         >>> results == Results.read(folder / "table.json")
         True
     """
-    inside = [*files, *(path for _, path in ood), *([] if inputs is None else [inputs])]
+    partners = [*validation, *(path for _, path in ood)]
+    inside = [*files, *partners, *([] if inputs is None else [inputs])]
     _check_outputs({"--out": out, "--json": json, "--rows": rows}, inside)
+    sources = _read_sources(files, dict(columns or {}), by, renormalise=renormalise)
+    held_out = _read_validation(sources, validation, dict(columns or {}), renormalise=renormalise)
     predictions = [
-        *_read_sources(files, dict(columns or {}), by, renormalise=renormalise),
+        *sources,
         *_read_ood(files, ood, dict(columns or {}), renormalise=renormalise),
     ]
     if inputs is not None:
@@ -83,7 +91,14 @@ def evaluate_files(
             dataclasses.replace(p, inputs=images) if p.split == "test" else p for p in predictions
         ]
     results = evaluate(
-        predictions, level=level, seed=seed, replicates=replicates, by=by, command=command
+        predictions,
+        level=level,
+        seed=seed,
+        replicates=replicates,
+        by=by,
+        temperature_scaled=temperature_scaled,
+        validation=held_out,
+        command=command,
     )
     if json is not None:
         results.write(json, format="json")
@@ -174,6 +189,36 @@ def _read_ood(
         )
         for name, paths in by_name.items()
         for path, source in zip(paths, sources, strict=True)
+    ]
+
+
+def _read_validation(
+    sources: Sequence[Predictions],
+    validation: Sequence[StrPath],
+    columns: dict[str, str],
+    *,
+    renormalise: bool,
+) -> list[Predictions]:
+    if not validation:
+        return []
+    if len(validation) != len(sources):
+        raise ValueError(
+            f"--validation is given {len(validation)} times for {len(sources)} files of predictions: "
+            "give it once a file, in the same order, as each model predicts its own."
+        )
+    # A file of labels belongs to the rows that are judged.
+    named = {
+        role: array
+        for role, array in columns.items()
+        if role != "labels" or not (Path(array).suffix.lower() in FORMATS or _is_file(array))
+    }
+    read = [
+        read_predictions(path, columns=named, split="validation", renormalise=renormalise)
+        for path in validation
+    ]
+    return [
+        dataclasses.replace(held, source=s.source, training=s.training, task=s.task)
+        for held, s in zip(read, sources, strict=True)
     ]
 
 

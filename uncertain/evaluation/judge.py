@@ -32,6 +32,8 @@ def evaluate(
     seed: int = 0,
     compare: bool = True,
     by: Sequence[str] = (),
+    temperature_scaled: bool = False,
+    validation: Predictions | Iterable[Predictions] = (),
     command: str = "",
 ) -> Results:
     """Judge predictions.
@@ -46,6 +48,11 @@ def evaluate(
         compare: Whether sources are compared in pairs on each task's ``test`` split.
         by: Columns by whose values every figure is had too, and the worst subgroup: names of
             ``Predictions.columns``, ``class`` for the label, ``predicted`` for the predicted class.
+        temperature_scaled: Whether NLL, Brier score, calibration and their differences are had once
+            more after temperature scaling of every source, under variants that start with
+            ``temperature_scaled``. Implied by ``validation``.
+        validation: Rows to fit the temperatures on, one a source and training; they are not judged.
+            A source without any is scaled by halves of the rows judged.
         command: The command line, kept in the results.
 
     Returns:
@@ -56,7 +63,8 @@ def evaluate(
         TypeError: Something else than predictions.
         ValueError: Nothing to judge, the same predictions twice, an unnamed training beside others,
             an out-of-distribution split without a test split of the same source and training,
-            sources that can't be paired, or a column of ``by`` that is not there or is no grouping.
+            sources that can't be paired, a column of ``by`` that is not there or is no grouping, or
+            ``validation`` of a source and training that is not judged.
 
     Example:
         >>> from uncertain.families import ArrayDistribution
@@ -66,38 +74,42 @@ def evaluate(
         0.75
     """
     cases = [predictions] if isinstance(predictions, Predictions) else list(predictions)
-    for case in cases:
-        if not isinstance(case, Predictions):
-            raise TypeError(
-                f"`predictions` should hold Predictions, got {type(case).__name__}: make them with "
-                "`from_distribution`, `read_predictions` or `Predictions`."
-            )
     checks.check_not_empty("predictions", cases)
     check_level(level)
     checks.check_range("replicates", replicates, 100)
     checks.check_range("seed", seed, 0)
-    cases = [_without_trivial_groups(case) for case in cases]
+    cases = [_without_trivial_groups(_checked(case)) for case in cases]
+    given = [validation] if isinstance(validation, Predictions) else validation
+    held_out = [_checked(case) for case in given]
     _check_distinct(cases)
     _check_labelled(cases)
     judged = [case for case in cases if case.target is not None and case.ood_name is None]
     members = subgroups(judged, by)
+    judge = partial(judge_one, level=level, replicates=replicates, seed=seed)
     rows: list[Row] = []
     for case in judged:
-        rows += judge_one(case, level=level, replicates=replicates, seed=seed)
+        rows += judge(case)
     for group in members:
-        judge = partial(judge_one, level=level, replicates=replicates, seed=seed)
         rows += subgroup_rows(group, judge=judge, level=level, replicates=replicates, seed=seed)
     rows += detection_rows(cases, level=level, replicates=replicates, seed=seed)
     rows += across_trainings(rows, cases, level=level)
     if compare and len({case.source for case in cases}) > 1:
+        from uncertain.evaluation.pair_letters import lettered
         from uncertain.evaluation.pairs import compare_sources
 
         whole = [row for row in rows if not row.subgroup]
         pairs, letters = compare_sources(
             cases, whole, level=level, replicates=replicates, seed=seed
         )
-        rows = [_lettered(row, letters) for row in rows] + pairs
-    return Results.create(with_leaks(rows, cases), command=command, seed=seed)
+        rows = [lettered(row, letters) for row in rows] + pairs
+    rows = with_leaks(rows, cases)
+    if temperature_scaled or held_out:
+        from uncertain.evaluation.temperature_scaled import scaled_rows
+
+        rows += scaled_rows(
+            cases, held_out, judge=judge, compare=compare, level=level, replicates=replicates, seed=seed
+        )  # fmt: skip
+    return Results.create(rows, command=command, seed=seed)
 
 
 def judge_one(
@@ -150,6 +162,15 @@ def judge_one(
         )
         for metric, variant, kind, estimate in estimates
     ]
+
+
+def _checked(case: Predictions) -> Predictions:
+    if not isinstance(case, Predictions):
+        raise TypeError(
+            f"`predictions` should hold Predictions, got {type(case).__name__}: make them with "
+            "`from_distribution`, `read_predictions` or `Predictions`."
+        )
+    return case
 
 
 def _without_trivial_groups(case: Predictions) -> Predictions:
@@ -207,11 +228,3 @@ def _check_same_kind(test: Predictions, strange: Predictions) -> None:
 def _check_labelled(cases: Sequence[Predictions]) -> None:
     if all(case.target is None and case.ood_name is None for case in cases):
         raise ValueError("`predictions` should have labels to be judged by, got none.")
-
-
-def _lettered(row: Row, letters: dict[tuple[str, ...], tuple[str, str]]) -> Row:
-    key = (row.task, row.split, row.metric, row.variant, row.source, row.training, row.over)
-    if key not in letters or row.subgroup:
-        return row
-    letter, remark = letters[key]
-    return dataclasses.replace(row, rank_group=letter, reason=row.reason or remark)

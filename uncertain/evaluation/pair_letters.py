@@ -165,3 +165,18 @@ def claim_remark(trainings: int) -> str:
     if trainings >= CLAIM_TRAININGS:
         return ""
     return f"from {trainings} trainings: a claim about methods needs at least {CLAIM_TRAININGS}"
+
+
+def lettered(row: Row, letters: Letters) -> Row:
+    """Return a row with its rank group, where it was compared.
+
+    Example:
+        >>> letters = {("", "test", "nll", "", "net", "", "items"): ("a", "")}
+        >>> lettered(Row("nll", 0.3, source="net"), letters).rank_group
+        'a'
+    """
+    key = (row.task, row.split, row.metric, row.variant, row.source, row.training, row.over)
+    if key not in letters or row.subgroup:
+        return row
+    letter, remark = letters[key]
+    return dataclasses.replace(row, rank_group=letter, reason=row.reason or remark)

@@ -11,7 +11,7 @@ MOST = 6
 
 def banner(material: Material) -> str:
     """Return the warning that a source was calibrated on what it is judged on; empty where none was."""
-    leaks = leaks_of(material.results.rows)
+    leaks = leaks_of(material.every.rows)
     if not leaks:
         return ""
     shown = [

@@ -16,6 +16,7 @@ from uncertain.evaluation.report.glossary import COSTS
 from uncertain.evaluation.report.html import Attributes
 from uncertain.evaluation.report.svg import series_style
 from uncertain.evaluation.results import Results, Row, metric_key, natural_key, split_key
+from uncertain.evaluation.temperature_scaled import is_scaled
 
 CONTROL = "control"
 _PREFERRED = {
@@ -36,10 +37,16 @@ class Material:
     """The results and predictions of one report, and the questions its sections ask of them."""
 
     def __init__(
-        self, results: Results, predictions: Sequence[Predictions], *, command: str = ""
+        self,
+        results: Results,
+        predictions: Sequence[Predictions],
+        *,
+        command: str = "",
+        prefix: str = "f",
     ) -> None:
+        self._prefix = prefix
         self.every = results
-        self.results = results.select(subgroup="")
+        self.results = _raw(results.select(subgroup=""))
         self.command = command or results.metadata.get("command", "")
         self.predictions = tuple(
             sorted(
@@ -58,7 +65,7 @@ class Material:
     def identifier(self) -> str:
         """Return an identifier that the page has not used yet."""
         self._given += 1
-        return f"f{self._given}"
+        return f"{self._prefix}{self._given}"
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
@@ -190,6 +197,12 @@ class Material:
         if id(predictions) not in cache:
             cache[id(predictions)] = families.class_probabilities(predictions.distribution)
         return cache[id(predictions)]
+
+
+def _raw(results: Results) -> Results:
+    """Leave out what was had after temperature scaling: it has a section of its own."""
+    rows = [row for row in results.rows if not is_scaled(row)]
+    return results if len(rows) == len(results) else Results(rows, results.metadata)
 
 
 def is_control(row: Row) -> bool:

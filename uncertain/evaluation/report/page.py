@@ -14,6 +14,7 @@ from uncertain.evaluation.report import (
     comparison,
     detection,
     disentanglement,
+    scaling,
     sections,
     subgroups,
 )
@@ -86,6 +87,7 @@ def render_report(
         ("subgroups", "Subgroups", "Is it good everywhere?", subgroups.subgroup_tables),
         ("shift", "Shift", "What happens as inputs shift?", sections.shifts),
         ("comparison", "Comparison", "Which model is better?", comparison.comparisons),
+        ("scaled", "Temperature", "And after temperature scaling?", scaling.scaled),
         ("cost", "Cost", "What does it cost?", sections.costs),
         ("mistakes", "Mistakes", "Most confident mistakes", sections.mistakes),
         ("all", "Every figure", "Every figure", sections.everything),
