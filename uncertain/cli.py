@@ -100,6 +100,12 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="Validation predictions to fit temperatures on; once a FILE, in order."),
     ] = None,
+    grid: Annotated[
+        float | None, typer.Option(help="Spacing of the grid that real targets lie on.")
+    ] = None,
+    ordinal: Annotated[
+        bool, typer.Option("--ordinal", help="The classes' order means something.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
 ) -> None:
     """Judge predictions made by any framework; several files are compared in pairs."""
@@ -138,6 +144,8 @@ def evaluate(
             by=by or [],
             temperature_scaled=temperature_scaled,
             validation=validation or [],
+            grid=grid,
+            ordinal=ordinal,
             command=_command(),
         )
         if not quiet:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from uncertain import intervals as iv
-from uncertain.evaluation import pit, regression
+from uncertain.evaluation import pit, quantile_calibration, regression
 from uncertain.evaluation.regression import regression_estimates
 from uncertain.families import ArrayDistribution
 
@@ -107,7 +107,7 @@ def test_families_say_what_they_cannot_answer() -> None:
     assert math.isfinite(found["coverage", "0.8"].value)
     assert math.isnan(found["coverage", "0.95"].value)
     assert found["coverage", "0.95"].reason
-    assert found["pit_ks", ""].p_value is None
+    assert found["pit_ks", ""].p_value < 0.01  # The quantiles have nothing to do with y.
     wild = {"df": np.full(50, 0.9), "loc": np.zeros(50), "scale": np.ones(50)}
     heavy = figures(ArrayDistribution("student_t", wild), y)
     assert "no finite mean" in heavy["rmse", ""].reason
@@ -141,6 +141,8 @@ def test_a_weight_is_a_count() -> None:
     p = {name: value[copies] for name, value in d.parameters.items()}
     copied = figures(ArrayDistribution("normal", p), y[copies])
     for key, weighted in figures(d, y, weights=w).items():
+        if key[0].endswith("_null"):
+            continue  # What noise would show hangs on the number of independent rows.
         assert weighted.value == pytest.approx(copied[key].value, abs=1e-12), key
 
 
@@ -160,6 +162,8 @@ def test_several_targets_are_averaged_within_the_row() -> None:
         ArrayDistribution("normal", {"loc": loc.ravel(), "scale": np.ones(900)}), y.ravel()
     )
     for metric, variant in flat:
+        if metric.endswith("_null"):
+            continue
         factor = 3 if metric == "nll" else 1  # joint over the targets
         value = found[metric, variant].value
         assert value == pytest.approx(factor * flat[metric, variant].value), metric
@@ -172,7 +176,7 @@ def test_pit_of_a_calibrated_model_is_uniform() -> None:
     r = rng()
     d = ArrayDistribution("normal", {"loc": np.zeros(200), "scale": np.ones(200)})
     for _ in range(400):
-        found = pit.pit_ks(d, r.normal(size=200))
+        found = quantile_calibration.pit_ks(d, r.normal(size=200))
         rejected += found.p_value < 0.05
         inside += found.low == 0
     assert rejected / 400 == pytest.approx(0.05, abs=0.035)
@@ -183,8 +187,8 @@ def test_pit_groups_count_once() -> None:
     d, y = normal(300)
     twice = np.repeat(np.arange(300), 2)
     p = {name: value[twice] for name, value in d.parameters.items()}
-    copied = pit.pit_ks(ArrayDistribution("normal", p), y[twice], groups=twice)
-    once = pit.pit_ks(d, y)
+    copied = quantile_calibration.pit_ks(ArrayDistribution("normal", p), y[twice], groups=twice)
+    once = quantile_calibration.pit_ks(d, y)
     assert copied.value == pytest.approx(once.value)
     assert copied.p_value == pytest.approx(once.p_value)
     assert copied.n_groups == 300
@@ -192,7 +196,7 @@ def test_pit_groups_count_once() -> None:
 
 def test_kolmogorov_against_scipy() -> None:
     for distance, n in ((0.03, 2000), (0.08, 300), (0.15, 60)):
-        assert pit.kolmogorov_p_value(distance, n) == pytest.approx(
+        assert quantile_calibration.kolmogorov_p_value(distance, n) == pytest.approx(
             stats.kstwo.sf(distance, n), abs=0.004
         )
 

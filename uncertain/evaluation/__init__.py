@@ -13,7 +13,10 @@ figures of classes           :func:`accuracy`, :func:`ece`, :func:`ece_null`, :f
                              :func:`rms_calibration_error_debiased`; all of them:
                              :func:`classification_estimates`
 figures of numbers           :func:`central_interval`, :func:`coverage`, :func:`pit_ks`,
-                             :func:`pit_histogram`; all of them: :func:`regression_estimates`
+                             :func:`pit_histogram`, :func:`randomised_pit`,
+                             :func:`quantile_calibration_error`; all of them: :func:`regression_estimates`
+scores of ranks and grids    :func:`ranked_probability_scores`, :func:`grid_spacing`,
+                             :func:`log_cell_probabilities`
 rank by uncertainty          :func:`uncertainty_scores`, :func:`ranking_estimates`,
                              :func:`area_under_roc`, :func:`average_precision`,
                              :func:`false_positive_rate`
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
     from uncertain.evaluation.comparison_bootstrap import (
         ranking_differences as ranking_differences,
     )
+    from uncertain.evaluation.discrete_pit import randomised_pit as randomised_pit
     from uncertain.evaluation.disentanglement import Retraining as Retraining
     from uncertain.evaluation.disentanglement import disentangle as disentangle
     from uncertain.evaluation.disentanglement import rating_entropy as rating_entropy
@@ -86,11 +90,19 @@ if TYPE_CHECKING:
     from uncertain.evaluation.distributions import from_distribution as from_distribution
     from uncertain.evaluation.files import evaluate_files as evaluate_files
     from uncertain.evaluation.judge import evaluate as evaluate
+    from uncertain.evaluation.ordinal import grid_spacing as grid_spacing
+    from uncertain.evaluation.ordinal import log_cell_probabilities as log_cell_probabilities
+    from uncertain.evaluation.ordinal import (
+        ranked_probability_scores as ranked_probability_scores,
+    )
     from uncertain.evaluation.pit import pit_histogram as pit_histogram
-    from uncertain.evaluation.pit import pit_ks as pit_ks
     from uncertain.evaluation.predictions import Predictions as Predictions
     from uncertain.evaluation.predictions import RepeatedRowsWarning as RepeatedRowsWarning
     from uncertain.evaluation.provenance import versions as versions
+    from uncertain.evaluation.quantile_calibration import pit_ks as pit_ks
+    from uncertain.evaluation.quantile_calibration import (
+        quantile_calibration_error as quantile_calibration_error,
+    )
     from uncertain.evaluation.ranking import (
         area_under_generalised_risk_coverage as area_under_generalised_risk_coverage,
     )
@@ -173,7 +185,11 @@ _HOMES = {
     "fit_vector": "calibrators",
     "fit_venn_abers": "calibrators",
     "from_distribution": "distributions",
+    "grid_spacing": "ordinal",
     "interval_score": "scores",
+    "log_cell_probabilities": "ordinal",
+    "randomised_pit": "discrete_pit",
+    "ranked_probability_scores": "ordinal",
     "learn_then_test": "risk_control",
     "load_calibrator": "calibrators",
     "load_collected": "collected",
@@ -181,7 +197,8 @@ _HOMES = {
     "paired_bootstrap": "comparison_bootstrap",
     "paired_mean": "comparison",
     "pit_histogram": "pit",
-    "pit_ks": "pit",
+    "pit_ks": "quantile_calibration",
+    "quantile_calibration_error": "quantile_calibration",
     "rank_curve": "ranking",
     "ranking_differences": "comparison_bootstrap",
     "ranking_estimates": "ranking",

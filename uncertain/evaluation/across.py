@@ -35,11 +35,14 @@ _SHARES = frozenset(
         "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive",
         "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "pit_ks",
         *SELECTIVE,
+        "quantile_calibration_error",
     }
 )  # fmt: skip
 """Metrics in [0, 1]."""
 _WITHOUT_INTERVAL = frozenset({"ece", "ece_null"})
-_NOT_NEGATIVE = frozenset({"brier", "crps", "rmse", "mae", "interval_score", "sharpness"})
+_NOT_NEGATIVE = frozenset(
+    {"rps", "grid_nll", "brier", "crps", "rmse", "mae", "interval_score", "sharpness"}
+)
 
 
 def across_trainings(

@@ -20,6 +20,7 @@ _HEADLINES = (
     ("ece", ECE), ("ece_debiased", ECE), ("auroc", "error:msp"), ("augrc", "error:msp"),
     ("aurc", "error:msp"),
     ("coverage", "0.9"), ("interval_score", "0.9"), ("pit_ks", ""),
+    ("rps", ""), ("rps", "1"), ("grid_nll", "1"),
     ("train_seconds", ""),
 )  # fmt: skip
 """What is shown of labelled rows, in order: the rest is in the files."""
@@ -298,10 +299,12 @@ def _beside(row: Row, results: Results) -> str:
     """Return what a figure is to be held against: a coverage its level, a plug-in ECE its null."""
     if row.metric == "coverage":
         return f"aim {row.variant}"
-    if row.metric != "ece":
-        return ""
     nulls = results.select(
-        metric="ece_null", source=row.source, split=row.split, variant=row.variant, subgroup=""
+        metric=f"{row.metric}_null",
+        source=row.source,
+        split=row.split,
+        variant=row.variant,
+        subgroup="",
     )
     found = [
         null.value

@@ -27,6 +27,8 @@ def from_distribution(
     scores: Mapping[str, Column] | None = None,
     columns: Mapping[str, Column] | None = None,
     class_names: Sequence[str] | None = None,
+    grid: float | None = None,
+    ordinal: bool = False,
     inputs: Mapping[Any, Any] | None = None,
     source: str = "model",
     split: str = "test",
@@ -47,6 +49,8 @@ def from_distribution(
         scores: More uncertainty scores, each (N,), larger is less certain.
         columns: Facts of each row, each (N,), by which figures can be had.
         class_names: One name a class.
+        grid: Spacing of the grid that real targets lie on.
+        ordinal: Whether the classes' order means something.
         inputs: Row id -> what the model saw, for the report; needs ``row_ids``.
         source: The model's name.
         split: ``test``, ``ood:NAME`` or ``shift:KIND:SEVERITY``.
@@ -75,6 +79,8 @@ def from_distribution(
         scores={name: np.asarray(_array(score)) for name, score in (scores or {}).items()},
         columns={name: np.asarray(_array(column)) for name, column in (columns or {}).items()},
         class_names=None if class_names is None else tuple(class_names),
+        grid=grid,
+        ordinal=ordinal,
         inputs=inputs,
         source=source,
         split=split,

@@ -34,6 +34,8 @@ def evaluate_files(
     by: Sequence[str] = (),
     temperature_scaled: bool = False,
     validation: Sequence[StrPath] = (),
+    grid: float | None = None,
+    ordinal: bool = False,
     command: str = "",
 ) -> Results:
     """Judge the predictions in files; several files are compared in pairs.
@@ -57,6 +59,8 @@ def evaluate_files(
         temperature_scaled: Whether the figures are had once more after temperature scaling.
         validation: Predictions on validation rows, one file a model in their order, on which the
             temperatures are fitted; without them halves of the judged rows scale each other.
+        grid: Spacing of the grid that real targets lie on.
+        ordinal: Whether the classes' order means something.
         command: The command line, kept in the results.
 
     Returns:
@@ -85,6 +89,8 @@ def evaluate_files(
         *sources,
         *_read_ood(files, ood, dict(columns or {}), renormalise=renormalise),
     ]
+    if grid is not None or ordinal:
+        predictions = [dataclasses.replace(p, grid=grid, ordinal=ordinal) for p in predictions]
     if inputs is not None:
         images = _read_inputs(Path(inputs))
         predictions = [

@@ -17,11 +17,12 @@ from uncertain import checks
 from uncertain.evaluation.across import across_trainings
 from uncertain.evaluation.detection import detection_rows
 from uncertain.evaluation.leakage import with_leaks
+from uncertain.evaluation.ordinal import ranked_probability_scores
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Results, Row
 from uncertain.evaluation.row_scores import class_arrays
 from uncertain.evaluation.subgroups import subgroup_rows, subgroups
-from uncertain.intervals import Estimate, check_level
+from uncertain.intervals import Estimate, check_level, mean
 
 
 def evaluate(
@@ -138,6 +139,10 @@ def judge_one(
             replicates=replicates,
             seed=seed,
         )
+        if case.ordinal:
+            scores = ranked_probability_scores(p, np.asarray(case.target))
+            found = mean(scores, weights=case.weights, groups=case.groups, level=level)
+            estimates = [*estimates, ("rps", "", "estimate", found)]
     else:
         from uncertain.evaluation.regression import regression_estimates
 
@@ -148,6 +153,7 @@ def judge_one(
             groups=case.groups,
             level=level,
             seed=seed,
+            grid=case.grid,
         )
     return [
         Row.from_estimate(

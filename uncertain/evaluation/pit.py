@@ -1,29 +1,26 @@
 r"""Probability integral transforms: where each target fell in its own predicted distribution.
 
-Under right predictions of continuous targets the values are uniform; a U of them is over-confidence,
-a hump under-confidence, a slope a bias.
+Under right predictions the histogram is flat; a U is over-confidence, a hump under-confidence, a
+slope a bias. Where predictions have steps the non-randomised PIT is drawn, which is flat too; see
+:mod:`uncertain.evaluation.discrete_pit`.
 
 References:
     Gneiting, Balabdaoui and Raftery, Probabilistic forecasts, calibration and sharpness, JRSS B
     (2007).
-    Massart, The tight constant in the Dvoretzky-Kiefer-Wolfowitz inequality, Annals of Probability
-    (1990).
+    Czado, Gneiting and Held, Predictive model assessment for count data, Biometrics (2009).
 """
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uncertain import families
 from uncertain.checks import check_finite, check_not_empty, check_range, check_shape
+from uncertain.evaluation.discrete_pit import pit_curve, target_bounds
 from uncertain.families import ArrayDistribution
 from uncertain.intervals import (
-    Estimate,
-    check_level,
     check_weights,
     effective_rows,
     group_ids,
@@ -31,81 +28,6 @@ from uncertain.intervals import (
 )
 
 Scores = NDArray[np.float64]
-
-DISCRETE = frozenset({"poisson", "negative_binomial", "bernoulli", "empirical", "quantiles"})
-"""Families whose PIT values are not uniform even when the predictions are right."""
-
-
-def pit_ks(
-    distribution: ArrayDistribution,
-    target: ArrayLike,
-    *,
-    weights: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
-    level: float = 0.95,
-) -> Estimate:
-    r"""Return the Kolmogorov-Smirnov distance of the PIT values from uniform.
-
-    The p-value is Kolmogorov's with Stephens' finite-sample correction; the interval is Massart's,
-    :math:`D \pm \sqrt{\log(2/\alpha)/(2n)}`, valid for any truth. With weights or groups n is their
-    effective number, a group counting as one row (conservative). Discrete predictions have no
-    uniform PIT, so no p-value is given.
-
-    Args:
-        distribution: N predictions over numbers.
-        target: (N,) or (N, T).
-        weights: (N,).
-        groups: (N,).
-        level: Of Massart's interval.
-
-    Example:
-        >>> d = ArrayDistribution("normal", {"loc": np.zeros(400), "scale": np.ones(400)})
-        >>> shifted = np.random.default_rng(0).normal(0.5, 1, 400)
-        >>> pit_ks(d, shifted).p_value < 1e-6
-        True
-    """
-    check_level(level)
-    y = checked_target(distribution, target)
-    values = families.pit(distribution, y)
-    u, w, ids = pooled(values, weights, groups)
-    shares = check_weights(w, len(u))
-    order = np.lexsort((shares, u))
-    u, shares = u[order], shares[order] / shares.sum()
-    above = np.cumsum(shares)
-    distance = float(max(np.max(above - u), np.max(u - (above - shares)), 0.0))
-    n = effective_rows(check_weights(w, len(u)), groups=ids)
-    discrete = distribution.family in DISCRETE
-    p_value = None if discrete else kolmogorov_p_value(distance, n)
-    slack = math.sqrt(math.log(2 / (1 - level)) / (2 * n))
-    reason = "discrete predictions: PIT values are not uniform" if discrete else ""
-    n_groups = None if groups is None else int(group_ids(groups).max()) + 1
-    return Estimate(
-        distance,
-        max(0.0, distance - slack),
-        min(1.0, distance + slack),
-        len(y),
-        level,
-        n_groups,
-        p_value,
-        reason,
-    )
-
-
-def kolmogorov_p_value(distance: float, n: float) -> float:
-    """Return the chance of a Kolmogorov-Smirnov distance this large among n uniform values.
-
-    References:
-        Stephens, Use of the Kolmogorov-Smirnov, Cramer-von Mises and related statistics without
-        extensive tables, JRSS B (1970).
-
-    Example:
-        >>> round(kolmogorov_p_value(1.358 / 100, 10_000), 2)
-        0.05
-    """
-    from scipy.special import kolmogorov
-
-    scaled = distance * (math.sqrt(n) + 0.12 + 0.11 / math.sqrt(n))
-    return float(kolmogorov(scaled))
 
 
 class PitHistogram(NamedTuple):
@@ -152,10 +74,16 @@ def pit_histogram(
     """
     check_range("bins", bins, 1)
     y = checked_target(distribution, target)
-    u, w, ids = pooled(families.pit(distribution, y), weights, groups)
+    low, high = target_bounds(distribution, y)
+    u, w, ids = pooled(low, weights, groups)
     shares = check_weights(w, len(u))
-    place = np.minimum((u * bins).astype(np.intp), bins - 1)
-    share = np.bincount(place, shares, minlength=bins) / shares.sum()
+    if np.array_equal(low, high):
+        place = np.minimum((u * bins).astype(np.intp), bins - 1)
+        share = np.bincount(place, shares, minlength=bins) / shares.sum()
+    else:
+        curve = pit_curve(u, high.reshape(-1), weights=w)
+        # A value of exactly 1 joins the last bin.
+        share = np.diff(np.append(curve.values(np.arange(bins) / bins), 1.0))
     n = effective_rows(shares, groups=ids)
     ends = np.array([wilson_bounds(float(min(p, 1.0)), n, level=level) for p in share])
     return PitHistogram(np.linspace(0, 1, bins + 1), share, ends[:, 0], ends[:, 1])
@@ -177,8 +105,8 @@ def checked_target(distribution: ArrayDistribution, target: ArrayLike) -> Scores
 
 
 def pooled(
-    values: NDArray[np.generic], weights: ArrayLike | None, groups: ArrayLike | None
-) -> tuple[NDArray[np.generic], NDArray[np.float64] | None, NDArray[np.intp] | None]:
+    values: NDArray[Any], weights: ArrayLike | None, groups: ArrayLike | None
+) -> tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[np.intp] | None]:
     """T targets a row as N T rows, the row (or its group) as the resampling unit."""
     n, targets = len(values), values.size // max(1, len(values))
     w = None if weights is None else np.repeat(np.asarray(weights, dtype=np.float64), targets)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uncertain import checks, families
+from uncertain.evaluation.ordinal import check_grid
 from uncertain.families import ArrayDistribution
 from uncertain.predictive.provenance import FittedOn
 
@@ -49,6 +50,9 @@ class Predictions:
             had by, in ``evaluate(..., by=...)``. Names other than ``class`` and ``predicted``.
         training_rows: How many rows the model was trained and tuned on, where that is known: trainings
             on several splits of one data set share most of them, and are compared as such.
+        grid: Spacing of the grid that the targets of a regression lie on (1 for whole grades): they
+            are then scored by log P(cell) and the ranked probability score too.
+        ordinal: Whether the classes' order means something: the ranked probability score is had too.
         inputs: Row id -> what the model saw (an image, a text), for the report; any subset of rows.
         fitted_on: The rows that calibrators of these predictions were fitted on; judged on them, every
             figure of the source says so.
@@ -79,6 +83,8 @@ class Predictions:
     task: str = ""
     scores: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    grid: float | None = None
+    ordinal: bool = False
     inputs: Mapping[Any, Any] | None = None
     fitted_on: tuple[FittedOn, ...] = ()
     training_rows: int | None = None
@@ -102,6 +108,7 @@ class Predictions:
         object.__setattr__(self, "columns", _checked_columns(self.columns, rows))
         if self.training_rows is not None:
             checks.check_range("training_rows", self.training_rows, 1)
+        _check_order(self)
         if self.inputs is not None and self.row_ids is None:
             raise ValueError(
                 "`row_ids` should be given beside `inputs`, got none: inputs are joined by row id, "
@@ -226,6 +233,22 @@ class Predictions:
             if score.dtype.kind == "f" and np.isnan(score).any():
                 checks.check_finite(shown, np.where(np.isinf(score), 0, score))
         object.__setattr__(self, "scores", scores)
+
+
+def _check_order(predictions: Predictions) -> None:
+    if predictions.ordinal and not predictions.is_classification:
+        raise ValueError(
+            "`ordinal` should be False for predictions of numbers, which have an order: say what "
+            "their `grid` is."
+        )
+    if predictions.grid is None:
+        return
+    if predictions.is_classification:
+        raise ValueError(
+            f"`grid` should be None for classes, got {predictions.grid}: say that they are `ordinal`."
+        )
+    if predictions.target is not None:
+        check_grid(predictions.target, predictions.grid)
 
 
 def _checked_columns(columns: Mapping[str, Any], rows: int) -> dict[str, NDArray[Any]]:

@@ -3,6 +3,8 @@ r"""How good are predictions of numbers: scores, coverage and calibration, each 
 | figure | what it averages, lower is better unless said |
 |---|---|
 | ``nll`` | minus the log density (nats, in y's units; joint over several targets) |
+| ``grid_nll`` | minus log P(the target's cell), where targets lie on a grid |
+| ``rps`` | ranked probability score over the grid's cells |
 | ``crps`` | continuous ranked probability score (y's units) |
 | ``rmse`` | root of the mean squared error of the *mean* |
 | ``mae`` | absolute error of the *median*, which is what minimises it |
@@ -10,6 +12,7 @@ r"""How good are predictions of numbers: scores, coverage and calibration, each 
 | ``interval_score`` | width plus :math:`2/\alpha` times the miss, of that interval |
 | ``sharpness`` | width of that interval; only comparable at equal coverage |
 | ``pit_ks`` | largest distance of the PIT values' distribution from the uniform one |
+| ``quantile_calibration_error`` | its root mean square distance, over all levels |
 
 Several targets a row (N, T) are averaged within the row for scores, and pooled for coverage and PIT
 with the row as the group. A family that has no such figure gives an undefined one with the reason.
@@ -32,7 +35,14 @@ from uncertain.checks import (
     check_range,
     check_same_length,
 )
-from uncertain.evaluation.pit import checked_target, pit_histogram, pit_ks, pooled
+from uncertain.evaluation.ordinal import (
+    DENSITIES,
+    grid_ranked_probability_scores,
+    grid_spacing,
+    log_cell_probabilities,
+)
+from uncertain.evaluation.pit import checked_target, pit_histogram, pooled
+from uncertain.evaluation.quantile_calibration import PitFigures, pit_figures, pit_ks
 from uncertain.families import ArrayDistribution
 from uncertain.intervals import (
     Estimate,
@@ -93,6 +103,7 @@ def regression_estimates(
     groups: ArrayLike | None = None,
     level: float = 0.95,
     seed: int = 0,
+    grid: float | None = None,
 ) -> list[Figure]:
     """Return every regression figure with its interval.
 
@@ -102,10 +113,12 @@ def regression_estimates(
         weights: Non-negative row weights, (N,).
         groups: Resampling unit of each row, (N,).
         level: Nominal coverage of the figures' own intervals.
-        seed: Kept for the common signature of the judge; nothing here is random.
+        seed: Of the draws behind p-values of predictions with steps.
+        grid: Spacing of the grid that the targets lie on: ``grid_nll`` and ``rps`` are had too.
 
     Returns:
-        (metric, variant, kind, estimate); the variant is the level of central intervals, else empty.
+        (metric, variant, kind, estimate); the variant is the level of central intervals, the spacing
+        of a grid, else empty.
 
     Raises:
         ValueError: For wrong lengths, NaN or infinite targets.
@@ -133,7 +146,12 @@ def regression_estimates(
         )
 
     found: list[Figure] = [
-        ("nll", "", "estimate", averaged(lambda: -families.log_prob(distribution, y))),
+        (
+            "nll",
+            "",
+            "estimate",
+            _warned(averaged(lambda: -families.log_prob(distribution, y)), distribution, y, grid),
+        ),
         (
             "crps",
             crps_form(distribution),
@@ -153,13 +171,65 @@ def regression_estimates(
             "sharpness": averaged(partial(_widths, ends)),
         }
         found += [(name, f"{inner:g}", "estimate", figure) for name, figure in figures.items()]
-    pit = _or_undefined(
-        lambda: pit_ks(distribution, y, weights=weights, groups=groups, level=level),
-        n,
-        level,
-        n_groups,
+    if grid is not None:
+        found += [
+            (name, variant, "estimate", averaged(scores))
+            for name, variant, scores in grid_scores(distribution, y, grid)
+        ]
+    return found + _pit_rows(
+        partial(
+            pit_figures, distribution, y, weights=weights, groups=groups, level=level, seed=seed
+        ),
+        partial(undefined, n=n, level=level, n_groups=n_groups),
     )
-    return [*found, ("pit_ks", "", "estimate", pit)]
+
+
+def grid_scores(
+    distribution: ArrayDistribution, y: Scores, spacing: float
+) -> list[tuple[str, str, Callable[[], Scores]]]:
+    """Return the scores of targets on a grid, by metric and variant, computed when called.
+
+    Example:
+        >>> d = ArrayDistribution("normal", {"loc": np.zeros(2), "scale": np.ones(2)})
+        >>> [(name, variant) for name, variant, _ in grid_scores(d, np.array([0.0, 1.0]), 1.0)]
+        [('grid_nll', '1'), ('rps', '1')]
+    """
+    variant = f"{spacing:g}"
+    return [
+        ("grid_nll", variant, lambda: -log_cell_probabilities(distribution, y, spacing)),
+        ("rps", variant, lambda: grid_ranked_probability_scores(distribution, y, spacing)),
+    ]
+
+
+def _warned(
+    nll: Estimate, distribution: ArrayDistribution, y: Scores, grid: float | None
+) -> Estimate:
+    """Say on a density's log score that its targets lie on a grid, where spikes pay."""
+    spacing = grid_spacing(y) if grid is None else grid
+    if spacing is None or nll.reason or distribution.family not in DENSITIES:
+        return nll
+    remedy = (
+        f"give grid={spacing:g} to score log P(cell)"
+        if grid is None
+        else "grid_nll is the score that this can't improve"
+    )
+    reason = f"targets lie on a grid of {spacing:g}, where a density may spike: {remedy}"
+    return nll._replace(reason=reason)
+
+
+def _pit_rows(figures: Callable[[], PitFigures], absent: Callable[[str], Estimate]) -> list[Figure]:
+    try:
+        found = figures()
+    except TypeError as error:
+        # A family without order, or a joint one, has no PIT.
+        nothing = absent(str(error).rstrip("."))
+        found = PitFigures(nothing, nothing, nothing)
+    observed, null = found.quantile_calibration_error, found.quantile_calibration_error_null
+    return [
+        ("pit_ks", "", "estimate", found.pit_ks),
+        ("quantile_calibration_error", "l2", "estimate", observed),
+        ("quantile_calibration_error_null", "l2", "null", null),
+    ]
 
 
 def central_interval(distribution: ArrayDistribution, level: float) -> tuple[Scores, Scores]:

@@ -31,7 +31,9 @@ FORMAT_VERSION = 1
 
 METRICS = (
     "accuracy", "nll", "brier", "ece", "ece_null", "ece_debiased", "rms_calibration_error_debiased",
+    "rps", "grid_nll",
     "crps", "rmse", "mae", "coverage", "interval_score", "sharpness", "pit_ks",
+    "quantile_calibration_error", "quantile_calibration_error_null",
     "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive",
     "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "augrc", "aurc",
     "excess_aurc", "risk_at_80_coverage", "risk_at_90_coverage", "risk_at_95_coverage",

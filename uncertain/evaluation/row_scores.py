@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uncertain import families
-from uncertain.evaluation import classification
+from uncertain.evaluation import classification, ordinal
 from uncertain.evaluation.predictions import Predictions
 
 HIGHER_IS_BETTER = frozenset({"accuracy"})
@@ -19,9 +19,10 @@ HIGHER_IS_BETTER = frozenset({"accuracy"})
 def row_scores(case: Predictions) -> dict[str, NDArray[np.float64]]:
     """Return one score a row for every metric that is a mean of such scores.
 
-    For classes ``accuracy``, ``nll`` and ``brier``; for real targets those of ``crps``, ``mae`` (the
-    distance of the median) and ``nll`` that the family can answer. T targets a row are averaged,
-    except in ``nll``, which is joint.
+    For classes ``accuracy``, ``nll`` and ``brier``, and ``rps`` where they are ordinal; for real
+    targets those of ``crps``, ``mae`` (the distance of the median) and ``nll``, and on a grid
+    ``grid_nll`` and ``rps``, that the family can answer. T targets a row are averaged, except in
+    ``nll``, which is joint.
 
     Args:
         case: Labelled predictions.
@@ -76,11 +77,14 @@ def class_arrays(case: Predictions) -> tuple[NDArray[Any], NDArray[np.float64] |
 def _of_classes(case: Predictions) -> dict[str, NDArray[np.float64]]:
     p, log_p = class_arrays(case)
     scores = classification.row_scores(p, np.asarray(case.target), log_probabilities=log_p)
-    return {
+    found = {
         "accuracy": scores.correct.astype(np.float64),
         "nll": scores.nll,
         "brier": scores.brier,
     }
+    if case.ordinal:
+        found["rps"] = ordinal.ranked_probability_scores(p, np.asarray(case.target))
+    return found
 
 
 def _of_values(case: Predictions) -> dict[str, NDArray[np.float64]]:
@@ -95,6 +99,11 @@ def _of_values(case: Predictions) -> dict[str, NDArray[np.float64]]:
         "mae": lambda: regression.absolute_errors(distribution, target),
         "nll": lambda: -families.log_prob(distribution, target),
     }
+    if case.grid is not None:
+        figures |= {
+            _named(name, variant): figure
+            for name, variant, figure in regression.grid_scores(distribution, target, case.grid)
+        }
     scores = {}
     for name, figure in figures.items():
         # What a family can't answer has no row scores; its figure in the table says why.

@@ -2,8 +2,8 @@
 
 An :class:`ArrayDistribution` holds N predictions of one family (or N mixtures of S members of it);
 the functions below answer for all rows at once, in float64: ``log_prob``, ``cdf``, ``quantile``,
-``entropy``, ``mean``, ``variance``, ``crps``, ``pit``, ``sample``, ``class_probabilities``,
-``decompose``, ``select``, ``concat`` and the Arrow table. What a family cannot answer raises a
+``entropy``, ``mean``, ``variance``, ``crps``, ``pit``, ``pit_bounds``, ``sample``,
+``class_probabilities``, ``decompose``, ``select``, ``concat`` and the Arrow table. What a family cannot answer raises a
 ``TypeError`` that says why.
 
 Axis letters: N rows, S members, T targets, C classes, K points, Q levels.
@@ -20,6 +20,7 @@ from .operations import (
     log_prob,
     mean,
     pit,
+    pit_bounds,
     quantile,
     sample,
     variance,
@@ -49,6 +50,7 @@ __all__ = [
     "marginals",
     "mean",
     "pit",
+    "pit_bounds",
     "quantile",
     "sample",
     "select",

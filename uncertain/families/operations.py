@@ -256,15 +256,33 @@ def pit(d: ArrayDistribution, y: Any) -> Float:
         >>> pit(ArrayDistribution("bernoulli", {"probs": np.array([0.5])}), np.array([1]))
         array([0.75])
     """
+    low, high = pit_bounds(d, y)
+    return low if high is low else f64(0.5 * (low + high))
+
+
+def pit_bounds(d: ArrayDistribution, y: Any) -> tuple[Float, Float]:
+    """Return P(Y < y) and P(Y <= y), each (N,) or (N, T); the same array where no y has mass.
+
+    For ``quantiles`` they are what is known of P(Y <= y): an interval beyond the outer quantiles.
+
+    Raises:
+        TypeError: For classes without order and for joint distributions.
+
+    Example:
+        >>> d = ArrayDistribution("bernoulli", {"probs": np.array([0.25])})
+        >>> [float(end[0]) for end in pit_bounds(d, np.array([1]))]
+        [0.75, 1.0]
+    """
     family, p, w = _open(d)
     if family.pit_bounds is None:
-        return cdf(d, _target(d, y))
+        value = cdf(d, _target(d, y))
+        return value, value
     y = f64(_target(d, y))
     if w is None:
         low, high = family.pit_bounds(p, y)
-        return f64(0.5 * (low + high))
+        return f64(low), f64(high)
     low, high = family.pit_bounds(p, y[..., None])
-    return f64((w * 0.5 * (low + high)).sum(axis=-1))
+    return f64((w * low).sum(axis=-1)), f64((w * high).sum(axis=-1))
 
 
 def sample(d: ArrayDistribution, rng: np.random.Generator, n: int) -> Array:

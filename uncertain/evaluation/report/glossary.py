@@ -144,6 +144,35 @@ GLOSSARY: dict[str, Entry] = {
         "PIT is the predictive cdf at the target; randomised for discrete predictions.",
         "Above zero even for perfect predictions, by about 0.9/√n.",
     ),
+    "quantile_calibration_error": Entry(
+        "Quantile calibration",
+        "lower",
+        "How far the share of targets below a p-quantile is from p: root mean square over all p.",
+        "Nothing is binned; for counts the non-randomised PIT (Czado, Gneiting and Held 2009). "
+        "Interval valid for any truth.",
+        "Above zero even for perfect predictions: its null level is shown beside it.",
+    ),
+    "quantile_calibration_error_null": Entry(
+        "Quantile calibration if calibrated",
+        "context",
+        "What the quantile calibration error would be if targets came from the predictions.",
+        "Mean and 95 % point, from the Cramér–von Mises law or from drawn targets.",
+        "An error below the 95 % point is no evidence of miscalibration.",
+    ),
+    "rps": Entry(
+        "RPS",
+        "lower",
+        "Ranked probability score: squared distance of cumulative probabilities, over the order.",
+        "Summed over the thresholds between classes, or between the cells of the target's grid.",
+        "Depends on the number of classes.",
+    ),
+    "grid_nll": Entry(
+        "NLL of the cell",
+        "lower",
+        "Mean −log P(cell): the probability of the grid cell that holds the target, in nats.",
+        "The log score of the prediction rounded to the target's grid; the spacing is the variant.",
+        "Comparable only at one spacing.",
+    ),
     "auroc": Entry(
         "AUROC",
         "higher",

@@ -39,6 +39,7 @@ from uncertain.evaluation.results import FIELDS, Row
 
 ASIDE = (
     "ece_null",
+    "quantile_calibration_error_null",
     "auroc",
     "aupr_error_positive",
     "aupr_correct_positive",
