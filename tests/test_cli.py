@@ -513,6 +513,37 @@ def test_a_card_is_shown():
         assert field in text
 
 
+def test_a_set_is_fetched_by_name(monkeypatch):
+    asked = []
+    monkeypatch.setattr("uncertain.data.fetch", asked.append, raising=False)
+    call("data", "fetch", "svhn", "mnist")
+    assert asked == ["svhn", "mnist"]
+    asked.clear()
+    call("data", "fetch", "--all")
+    assert {"mnist", "cifar10_c", "uci/concrete"} <= set(asked)
+
+
+def test_what_to_fetch_has_to_be_said():
+    assert "name the sets to fetch" in error("data", "fetch")
+    assert "name the sets to fetch" in error("data", "fetch", "mnist", "--all")
+    assert "did you mean mnist" in error("data", "fetch", "mnistt")
+
+
+def test_a_set_that_does_not_arrive_is_told_in_one_line(monkeypatch, folder):
+    import dataclasses
+
+    from uncertain.data import fetching
+
+    known = fetching.REMOTE["mnist"]
+    files = tuple(dataclasses.replace(f, urls=("http://127.0.0.1:9/x",)) for f in known.files)
+    monkeypatch.setattr(fetching, "REMOTE", {"mnist": dataclasses.replace(known, files=files)})
+    monkeypatch.setenv("UNCERTAIN_CACHE", str(folder / "cache"))
+    said = call("data", "fetch", "mnist", status=2).output
+    assert "licence: CC BY-SA 3.0" in said
+    assert "`mnist` could not be fetched: http://127.0.0.1:9/x: no connection" in said
+    assert "run `uncertain data fetch mnist` again" in said
+
+
 def test_an_unknown_data_set_has_its_nearest_name():
     assert error("data", "show", "digitz").endswith("got 'digitz': did you mean digits?")
 

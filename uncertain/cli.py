@@ -213,6 +213,23 @@ def data_list() -> None:
         print_table("Data sets", data.listing())
 
 
+@data_app.command("fetch")
+def data_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Sets; data list names them.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Everything that can be fetched: 3.6 GB.")
+    ] = False,
+) -> None:
+    """Fetch data sets from their publishers into the cache; run again to resume."""
+    with _clear_errors(), _ended_like_ctrl_c():
+        from uncertain import data
+
+        if bool(names) == every:
+            raise ValueError("name the sets to fetch, or fetch every one with --all.")
+        for name in names or data.REMOTE:
+            data.fetch(name)
+
+
 @data_app.command("show")
 def data_show(name: str) -> None:
     """Show one data set's card: source, licence, sizes, classes, known problems."""

@@ -11,11 +11,13 @@ from rich.console import Console, Group  # noqa: E402
 from rich.live import Live  # noqa: E402
 from rich.progress import (  # noqa: E402
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.progress_bar import ProgressBar  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -26,6 +28,7 @@ random.setstate(_state)
 __all__ = [
     "BarColumn",
     "Console",
+    "DownloadColumn",
     "Group",
     "Live",
     "MofNCompleteColumn",
@@ -36,4 +39,5 @@ __all__ = [
     "TextColumn",
     "TimeElapsedColumn",
     "TimeRemainingColumn",
+    "TransferSpeedColumn",
 ]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from uncertain.data.catalogue import Listing as Listing
     from uncertain.data.catalogue import listing as listing
     from uncertain.data.clusters import held_out_cluster as held_out_cluster
+    from uncertain.data.common_corruptions import COMMON_CORRUPTIONS as COMMON_CORRUPTIONS
+    from uncertain.data.common_corruptions import cifar10_c as cifar10_c
     from uncertain.data.control_scores import TRIVIAL_AUROC as TRIVIAL_AUROC
     from uncertain.data.control_scores import controls as controls
     from uncertain.data.corruptions import corrupt as corrupt
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from uncertain.data.dataset import standardise as standardise
     from uncertain.data.dependence import dependence_break as dependence_break
     from uncertain.data.extrapolate import extrapolation as extrapolation
+    from uncertain.data.fetching import fetch as fetch
     from uncertain.data.glyph_images import glyphs as glyphs
     from uncertain.data.held_out import held_out_classes as held_out_classes
     from uncertain.data.loading import load as load
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from uncertain.data.partition import split_hash as split_hash
     from uncertain.data.ratings import RatedSentences as RatedSentences
     from uncertain.data.ratings import rated_sentences as rated_sentences
+    from uncertain.data.remote import REMOTE as REMOTE
     from uncertain.data.severities import SEVERITIES as SEVERITIES
 
 _HOMES = {
@@ -47,7 +51,11 @@ _HOMES = {
     "Listing": "catalogue",
     "RatedSentences": "ratings",
     "Split": "dataset",
+    "COMMON_CORRUPTIONS": "common_corruptions",
+    "REMOTE": "remote",
     "cache_folder": "cache",
+    "cifar10_c": "common_corruptions",
+    "fetch": "fetching",
     "controls": "control_scores",
     "corrupt": "corruptions",
     "dependence_break": "dependence",

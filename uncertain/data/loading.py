@@ -15,7 +15,8 @@ from uncertain.data import partition
 from uncertain.data.card import Card, count_duplicates, target_grid
 from uncertain.data.catalogue import CATALOGUE
 from uncertain.data.dataset import ByteImages, DataSet, Split
-from uncertain.data.local import check_files, local_folder
+from uncertain.data.local import check_files, found_folder
+from uncertain.data.remote import REMOTE
 from uncertain.data.sources import Source
 
 TEST_SHARE = 0.2
@@ -56,7 +57,8 @@ def load(
         seed: Draws the parts.
         split: The standard split to use, from 0; by default the seed's. Sets with one standard test
             part, or none, take no other.
-        data_dir: Folder of local data; by default the one that ``UNCERTAIN_DATA`` names.
+        data_dir: Folder of local data; by default the one that ``UNCERTAIN_DATA`` names. What is not
+            there is looked for among what :func:`~uncertain.data.fetch` fetched.
         dtype: Of inputs and regression targets. Files hold float64; float32 rounds a target by at
             most 6e-8 of its size.
 
@@ -76,7 +78,7 @@ def load(
         (torch.Size([359, 1, 8, 8]), 0)
     """
     checks.check_choice("name", name, CATALOGUE)
-    source, hashes = _read(name, local_folder(data_dir))
+    source, hashes = _read(name, data_dir)
     test = _test_rows(name, source, seed, split)
     groups = partition.duplicate_groups(hashes) if source.groups is None else source.groups
     rows = _split_rows(source, groups, test, seed)
@@ -137,13 +139,14 @@ def _test_rows(name: str, source: Source, seed: int, split: int | None) -> NDArr
     return source.tests[split]
 
 
-def _read(name: str, folder: Path | None) -> tuple[Source, NDArray[np.uint64]]:
+def _read(name: str, data_dir: str | os.PathLike[str] | None) -> tuple[Source, NDArray[np.uint64]]:
     """Return a set and its row hashes; read once a process, and again when its files change."""
     entry = CATALOGUE[name]
     if not entry.files:
         return _cached(name, Path(), ())
-    check_files(name, entry.files, folder)
-    folder = Path(folder or "").resolve()
+    found = found_folder(entry.files, data_dir)
+    check_files(name, entry.files, found, fetchable=name in REMOTE)
+    folder = Path(found or "").resolve()
     return _cached(name, folder, tuple((folder / file).stat().st_mtime_ns for file in entry.files))
 
 

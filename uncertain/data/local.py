@@ -1,4 +1,4 @@
-"""Sets that no package carries: read from the folder that ``UNCERTAIN_DATA`` names."""
+"""Sets that no package carries: read from the folder that ``UNCERTAIN_DATA`` names, or fetched."""
 
 import io
 import os
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uncertain import checks
+from uncertain.data.cache import cache_folder
 from uncertain.data.sources import Source
 
 VARIABLE = "UNCERTAIN_DATA"
@@ -40,13 +41,50 @@ def local_folder(data_dir: str | os.PathLike[str] | None = None) -> Path | None:
     return Path(chosen) if chosen else None
 
 
-def check_files(name: str, files: Iterable[str], folder: Path | None) -> None:
+def fetched_folder() -> Path:
+    """Return the folder that ``uncertain data fetch`` fills.
+
+    Example:
+        >>> fetched_folder().name
+        'data'
+    """
+    return cache_folder() / "data"
+
+
+def found_folder(
+    files: Iterable[str], data_dir: str | os.PathLike[str] | None = None
+) -> Path | None:
+    """Return the first folder that has all files: the local one, then that of fetched data.
+
+    Args:
+        files: Paths below the folder.
+        data_dir: The local folder; by default what ``UNCERTAIN_DATA`` names.
+
+    Returns:
+        The folder; where none has them the local one, or ``None``.
+
+    Example:
+        >>> found_folder(["no such file"], "somewhere").name
+        'somewhere'
+    """
+    files = list(files)
+    local = local_folder(data_dir)
+    for folder in (local, fetched_folder()):
+        if folder is not None and not why_missing(files, folder):
+            return folder
+    return local
+
+
+def check_files(
+    name: str, files: Iterable[str], folder: Path | None, *, fetchable: bool = False
+) -> None:
     """Raise ``FileNotFoundError`` where a set's files are not in the folder of local data.
 
     Args:
         name: The set's name.
         files: Paths below the folder.
         folder: The folder, or ``None`` where none was named.
+        fetchable: Whether the command that fetches the set is the remedy to name first.
 
     Raises:
         FileNotFoundError: No folder is named, or it lacks a file: which, and how to name another.
@@ -58,9 +96,10 @@ def check_files(name: str, files: Iterable[str], folder: Path | None) -> None:
     """
     missing = why_missing(files, folder)
     if missing:
+        fetch = f"run `uncertain data fetch {name}`, or " if fetchable else ""
         raise FileNotFoundError(
-            f"`{name}` needs {' and '.join(files)} in a folder of local data, got {missing}: name "
-            f"the folder in the environment variable {VARIABLE} or as `data_dir`."
+            f"`{name}` needs {' and '.join(files)} in a folder of local data, got {missing}: {fetch}"
+            f"name the folder in the environment variable {VARIABLE} or as `data_dir`."
         )
 
 
