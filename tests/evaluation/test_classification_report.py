@@ -7,6 +7,9 @@ import pytest
 
 from uncertain.evaluation import calibration, classification
 from uncertain.evaluation.classification_report import classification_estimates
+from uncertain.evaluation.corp import score_decomposition
+from uncertain.evaluation.cumulative_calibration import calibration_tests
+from uncertain.evaluation.smooth_calibration import smooth_ece, smooth_ece_null
 
 
 def rows(n=500, classes=4, seed=0, dtype=np.float64):
@@ -29,6 +32,12 @@ def test_every_figure_is_that_of_its_own_function(kind):
     }
     for name in ("accuracy", "nll", "brier"):
         assert repr(found.pop((name, ""))) == repr(getattr(classification, name)(p, y, **extra))
+    for mode in ("top_label",):
+        singles = alone(p, y, mode, **extra)
+        for name, expected in singles.items():
+            assert repr(found.pop(name)) == repr(expected), name
+    adaptive = found.pop(("adaptive_calibration_error", "equal_mass,15,l1,classwise"))
+    assert repr(adaptive) == repr(calibration.adaptive_calibration_error(p, y, **extra))
     for (metric, variant), estimate in found.items():
         binning, bins, norm, mode = variant.split(",")
         assert norm == ("l2" if metric.startswith("rms") else "l1")
@@ -38,6 +47,30 @@ def test_every_figure_is_that_of_its_own_function(kind):
         assert repr(estimate) == repr(getattr(calibration, metric)(p, y, **options))
 
 
+def alone(p, y, mode, **extra):
+    """The figures without bins, each by its own function."""
+    variant = f"reflected,bandwidth=value,{mode}"
+    found = {("smooth_ece", variant): smooth_ece(p, y, mode=mode, **extra)}
+    null = smooth_ece_null(p, y, mode=mode, weights=extra.get("weights"), seed=3)
+    if "groups" in extra:
+        reason = "the null treats the rows of a group as independent"
+        null = null._replace(low=np.nan, high=np.nan, p_value=None, n_groups=100, reason=reason)
+    found["smooth_ece_null", variant] = null
+    for name, test in calibration_tests(p, y, mode=mode, **extra).items():
+        found[name, mode] = test
+    for score in ("brier", "log"):
+        for term, part in score_decomposition(p, y, score=score, mode=mode, **extra).items():
+            found[f"{score}_{term}", mode] = part
+    return found
+
+
+def test_two_classes_have_the_positive_class_too():
+    p, y = rows(classes=2)
+    found = {(r.metric, r.variant): r.estimate for r in classification_estimates(p, y, seed=3)}
+    for name, expected in alone(p, y, "positive").items():
+        assert repr(found[name]) == repr(expected), name
+
+
 def test_names_variants_and_kinds_are_the_fixed_ones():
     found = classification_estimates(*rows(), replicates=20)
     names = [(row.metric, row.variant, row.kind) for row in found]
@@ -45,7 +78,7 @@ def test_names_variants_and_kinds_are_the_fixed_ones():
     assert ("ece_null", "equal_width,15,l1,top_label", "null") in names
     assert ("ece_debiased", "equal_mass,15,l1,top_label", "estimate") in names
     assert ("ece", "equal_width,15,l1,classwise", "estimate") in names
-    assert len(set(names)) == len(names) == 13
+    assert len(set(names)) == len(names) == 25
 
 
 def test_log_probabilities_reach_the_score():

@@ -10,7 +10,9 @@ record features, logits      :func:`collect`, :class:`Collected`, :func:`save_co
 take results out             :class:`Results`, :func:`write_report`, :func:`write_rows`
 score torch distributions    :func:`nll`, :func:`brier`, :func:`crps`, :func:`interval_score`
 figures of classes           :func:`accuracy`, :func:`ece`, :func:`ece_null`, :func:`ece_debiased`,
-                             :func:`rms_calibration_error_debiased`; all of them:
+                             :func:`rms_calibration_error_debiased`, :func:`smooth_ece`,
+                             :func:`smooth_ece_null`, :func:`adaptive_calibration_error`,
+                             :func:`calibration_tests`, :func:`score_decomposition`; all of them:
                              :func:`classification_estimates`
 figures of numbers           :func:`central_interval`, :func:`coverage`, :func:`pit_ks`,
                              :func:`pit_histogram`, :func:`randomised_pit`,
@@ -48,6 +50,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uncertain.evaluation.calibration import (
+        adaptive_calibration_error as adaptive_calibration_error,
+    )
     from uncertain.evaluation.calibration import ece as ece
     from uncertain.evaluation.calibration import ece_debiased as ece_debiased
     from uncertain.evaluation.calibration import ece_null as ece_null
@@ -82,6 +87,8 @@ if TYPE_CHECKING:
     from uncertain.evaluation.comparison_bootstrap import (
         ranking_differences as ranking_differences,
     )
+    from uncertain.evaluation.corp import score_decomposition as score_decomposition
+    from uncertain.evaluation.cumulative_calibration import calibration_tests as calibration_tests
     from uncertain.evaluation.discrete_pit import randomised_pit as randomised_pit
     from uncertain.evaluation.disentanglement import Retraining as Retraining
     from uncertain.evaluation.disentanglement import disentangle as disentangle
@@ -138,6 +145,8 @@ if TYPE_CHECKING:
     from uncertain.evaluation.scores import crps as crps
     from uncertain.evaluation.scores import interval_score as interval_score
     from uncertain.evaluation.scores import nll as nll
+    from uncertain.evaluation.smooth_calibration import smooth_ece as smooth_ece
+    from uncertain.evaluation.smooth_calibration import smooth_ece_null as smooth_ece_null
     from uncertain.evaluation.uncertainty import uncertainty_scores as uncertainty_scores
 
 _HOMES = {
@@ -151,11 +160,13 @@ _HOMES = {
     "Retraining": "disentanglement",
     "Row": "results",
     "accuracy": "classification",
+    "adaptive_calibration_error": "calibration",
     "area_under_generalised_risk_coverage": "ranking",
     "area_under_risk_coverage": "ranking",
     "area_under_roc": "ranking",
     "average_precision": "ranking",
     "brier": "scores",
+    "calibration_tests": "cumulative_calibration",
     "central_interval": "regression",
     "classification_estimates": "classification_report",
     "collect": "recording",
@@ -210,6 +221,9 @@ _HOMES = {
     "rms_calibration_error_debiased": "calibration",
     "save_calibrator": "calibrators",
     "save_collected": "collected",
+    "score_decomposition": "corp",
+    "smooth_ece": "smooth_calibration",
+    "smooth_ece_null": "smooth_calibration",
     "uncertainty_scores": "uncertainty",
     "versions": "provenance",
     "write_report": "report",

@@ -31,6 +31,8 @@ from uncertain.intervals import (
 
 _SHARES = frozenset(
     {
+        "smooth_ece", "smooth_ece_null", "adaptive_calibration_error",
+        "calibration_ks", "calibration_kuiper",
         "accuracy", "coverage", "ece", "ece_debiased", "rms_calibration_error_debiased", "ece_null",
         "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive",
         "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "pit_ks",
@@ -39,9 +41,26 @@ _SHARES = frozenset(
     }
 )  # fmt: skip
 """Metrics in [0, 1]."""
-_WITHOUT_INTERVAL = frozenset({"ece", "ece_null"})
+_WITHOUT_INTERVAL = frozenset(
+    {
+        "ece", "ece_null", "smooth_ece", "smooth_ece_null", "adaptive_calibration_error",
+        "spiegelhalter_z", "brier_miscalibration", "brier_discrimination", "log_miscalibration",
+        "log_discrimination",
+    }
+)  # fmt: skip
 _NOT_NEGATIVE = frozenset(
-    {"rps", "grid_nll", "brier", "crps", "rmse", "mae", "interval_score", "sharpness"}
+    {
+        "rps",
+        "grid_nll",
+        "brier",
+        "brier_uncertainty",
+        "log_uncertainty",
+        "crps",
+        "rmse",
+        "mae",
+        "interval_score",
+        "sharpness",
+    }
 )
 
 

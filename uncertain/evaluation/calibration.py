@@ -35,10 +35,14 @@ from numpy.typing import ArrayLike
 from uncertain import checks
 from uncertain.evaluation import calibration_intervals as inversion
 from uncertain.evaluation.calibration_rows import (
+    BIASED,
+    BINNINGS,
     Binning,
     Mode,
     Rows,
+    adaptive_error,
     check_draws,
+    classwise_error,
     classwise_null,
     classwise_tables,
     gap_model,
@@ -87,11 +91,53 @@ def ece(
     """
     rows = Rows.read(probabilities, labels, mode, weights, groups, level)
     if mode == "classwise":
-        tables = classwise_tables(probabilities, labels, rows, binning, bins)
-        value = float(np.mean([np.abs(table.gap).sum() for table in tables]))
+        checks.check_choice("binning", binning, BINNINGS)
+        value = classwise_error(classwise_tables(probabilities, labels, rows, bins)[binning])
     else:
         value = float(np.abs(gap_model(rows, binning, bins, cluster=False).table.gap).sum())
     return plug_in(value, rows, level)
+
+
+def adaptive_calibration_error(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    *,
+    bins: int = 15,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    r"""Return the adaptive calibration error of Nixon et al., without an interval.
+
+    .. math:: \frac{1}{C R} \sum_c \sum_r \left| \mathrm{acc}(r, c) - \mathrm{conf}(r, c) \right|
+
+    where the R ranges of class c hold equal numbers of its probabilities, all classes' and not only
+    the top one's. Equal probabilities stay in one range, so ties leave fewer. "ACE" elsewhere is often
+    the equal-mass ECE of the top label, which is ``ece(binning="equal_mass")`` here. Most of many
+    classes' probabilities are near 0, and so are their gaps: with C classes it is of the order 1 / C.
+
+    Args:
+        probabilities: (N, C), rows summing to one.
+        labels: Class indices, (N,).
+        bins: R, at least 1.
+        weights: Non-negative row weights, (N,); ranges still hold equal numbers of rows.
+        groups: Only counted here.
+        level: Reported with the estimate.
+
+    Raises:
+        ValueError: As :func:`ece`.
+
+    References:
+        Nixon, Dusenberry, Zhang, Jerfel and Tran, Measuring calibration in deep learning, CVPR
+        workshops (2019), section 3.3.
+
+    Example:
+        >>> round(adaptive_calibration_error([[0.9, 0.1], [0.6, 0.4]], [0, 1], bins=2).value, 6)
+        0.35
+    """
+    rows = Rows.read(probabilities, labels, "classwise", weights, groups, level)
+    tables = classwise_tables(probabilities, labels, rows, bins)["equal_mass"]
+    return plug_in(adaptive_error(tables), rows, level, reason=BIASED)
 
 
 def ece_null(
@@ -137,7 +183,8 @@ def ece_null(
     check_draws(replicates)
     rows = Rows.read(probabilities, labels, mode, weights, groups, level)
     if mode == "classwise":
-        tables = classwise_tables(probabilities, labels, rows, binning, bins)
+        checks.check_choice("binning", binning, BINNINGS)
+        tables = classwise_tables(probabilities, labels, rows, bins)[binning]
         return classwise_null(tables, rows, level, seed, replicates)
     model = gap_model(rows, binning, bins)
     return null_estimate(

@@ -20,6 +20,7 @@ from uncertain.evaluation.calibration_bins import (
     equal_mass_edges,
     equal_width_edges,
 )
+from uncertain.evaluation.calibration_sorted import SortedRows, classwise_sorted
 from uncertain.evaluation.classification import check_classification
 from uncertain.intervals import Estimate
 
@@ -103,9 +104,24 @@ def gap_model(
     rows: Rows, binning: Binning, bins: int, *, cluster: bool = True
 ) -> inversion.GapModel:
     """Bin the rows; with groups, also the covariance of the bins."""
+    if rows.weights is None:
+        ordered = SortedRows.of(rows.confidence, rows.outcome)
+        return model_of(rows, binned(ordered, binning, bins), cluster=cluster)
     edges = edges_of(rows.confidence, binning, bins)
     table = bin_table(rows.confidence, rows.outcome, edges, weights=rows.weights)
-    filled = table.filled()
+    return model_of(rows, table, cluster=cluster)
+
+
+def binned(ordered: SortedRows, binning: Binning, bins: int) -> BinTable:
+    """Return the table of sorted rows without weights."""
+    checks.check_choice("binning", binning, BINNINGS)
+    wide = binning == "equal_width"
+    return ordered.table(equal_width_edges(bins) if wide else ordered.equal_mass_edges(bins))
+
+
+def model_of(rows: Rows, table: BinTable, *, cluster: bool = True) -> inversion.GapModel:
+    """Return the law of a table's gaps; with groups, also the covariance of the bins."""
+    edges, filled = table.edges, table.filled()
     n_groups = rows.n_groups
     if rows.ids is None or n_groups is None or n_groups < 2 or not cluster:
         return inversion.GapModel(filled)
@@ -170,33 +186,57 @@ def _null_summary(
 
 
 def classwise_tables(
-    probabilities: ArrayLike, labels: ArrayLike, rows: Rows, binning: Binning, bins: int
-) -> list[BinTable]:
-    """Return a table a class, of the probabilities whose labels ``rows`` came from."""
-    checks.check_choice("binning", binning, BINNINGS)
+    probabilities: ArrayLike, labels: ArrayLike, rows: Rows, bins: int
+) -> dict[Binning, list[BinTable]]:
+    """Return a table a class and binning, of the probabilities whose labels ``rows`` came from."""
+    checks.check_range("bins", bins, 1)
     p, y = np.asarray(probabilities), np.asarray(labels).astype(np.intp, copy=False)
-    if rows.weights is not None and rows.order is not None:
+    if p.dtype.kind != "f":
+        p = p.astype(np.float64)
+    if rows.weights is None:
+        wide, even = zip(*classwise_sorted(p, y, bins), strict=True)
+        return {"equal_width": list(wide), "equal_mass": list(even)}
+    if rows.order is not None:
         p, y = p[rows.order], y[rows.order]
-    if binning == "equal_width":
-        state = ClasswiseState(p.shape[1], equal_width_edges(bins))
-        return state.update(p, y, weights=rows.weights).compute()
-    return [
-        bin_table(p[:, c], y == c, equal_mass_edges(p[:, c], bins), weights=rows.weights)
-        for c in range(p.shape[1])
-    ]
+    state = ClasswiseState(p.shape[1], equal_width_edges(bins))
+    return {
+        "equal_width": state.update(p, y, weights=rows.weights).compute(),
+        "equal_mass": [
+            bin_table(p[:, c], y == c, equal_mass_edges(p[:, c], bins), weights=rows.weights)
+            for c in range(p.shape[1])
+        ],
+    }
+
+
+def adaptive_error(tables: list[BinTable]) -> float:
+    """Return the mean over classes and their equal-mass ranges of the absolute gap."""
+    return float(
+        np.mean([np.abs(t.frequency - t.confidence).mean() for t in (x.filled() for x in tables)])
+    )
+
+
+def classwise_error(tables: list[BinTable]) -> float:
+    """Return the mean over classes of the plug-in error."""
+    return float(np.mean([np.abs(table.gap).sum() for table in tables]))
 
 
 def classwise_null(
     tables: list[BinTable], rows: Rows, level: float, seed: int, replicates: int
 ) -> Estimate:
-    """Return the null of the classwise ECE, classes drawn independently."""
-    errors = np.zeros(2 * replicates)
+    """Return the null of the classwise ECE, classes drawn independently.
+
+    The mean over many classes varies little, so each of them is drawn less often: ten classes
+    take the full number of draws, a thousand a tenth of it each.
+    """
+    share = max(0.1, min(1.0, 10 / len(tables)))
+    drawn = max(1, round(replicates * share))
+    errors = np.zeros(2 * drawn)
     observed = 0.0
     for c, table in enumerate(tables):
         model = inversion.GapModel(table.filled())
         # A stream a class: a class's draws do not depend on how many bins another fills.
         stream = int(np.random.SeedSequence([seed, c]).generate_state(1)[0])
-        draws = inversion.draw(model, seed=stream, replicates=replicates)
+        draws = inversion.draw(model, seed=stream, replicates=drawn)
         errors += inversion.null_errors(model, draws, norm="l1", seed=stream)
         observed += model.statistic("l1")
     found = _null_summary(errors / len(tables), observed / len(tables), rows, level)
@@ -209,9 +249,17 @@ def _no_group_null(found: Estimate) -> Estimate:
     return found._replace(p_value=None, high=np.nan, low=np.nan, reason=reason)
 
 
-def plug_in(value: float, rows: Rows, level: float) -> Estimate:
+BIASED = "the plug-in error is biased upwards, at a calibrated model too"
+
+
+def plug_in(
+    value: float,
+    rows: Rows,
+    level: float,
+    *,
+    reason: str = "the plug-in error is biased upwards: see ece_null and ece_debiased",
+) -> Estimate:
     """Return the plug-in error, which has no interval of its own."""
-    reason = "the plug-in error is biased upwards: see ece_null and ece_debiased"
     return intervals.undefined(reason, value=value, n=rows.n, level=level, n_groups=rows.n_groups)
 
 

@@ -12,18 +12,25 @@ from numpy.typing import ArrayLike
 
 from uncertain import intervals
 from uncertain.evaluation import calibration_intervals as inversion
+from uncertain.evaluation import corp, cumulative_calibration, smooth_calibration
 from uncertain.evaluation.calibration_rows import (
+    BIASED,
     BINNINGS,
     Binning,
     Rows,
+    adaptive_error,
+    binned,
     check_draws,
+    classwise_error,
     classwise_null,
     classwise_tables,
     gap_model,
     inverted,
+    model_of,
     null_estimate,
     plug_in,
 )
+from uncertain.evaluation.calibration_sorted import SortedRows
 from uncertain.evaluation.classification import ClassificationState, row_scores
 from uncertain.intervals import Estimate
 
@@ -68,7 +75,10 @@ def classification_estimates(
     Returns:
         ``accuracy``, ``nll``, ``brier`` with variant ``""``; ``ece``, ``ece_null``,
         ``ece_debiased`` and ``rms_calibration_error_debiased`` of the top label by equal-width and
-        equal-mass bins; ``ece`` and ``ece_null`` classwise.
+        equal-mass bins; ``smooth_ece`` and its null, ``calibration_ks``, ``calibration_kuiper``,
+        ``spiegelhalter_z`` and the terms of both scores' decompositions, of the top label and, with
+        two classes, of the positive one; ``ece``, ``ece_null`` and ``adaptive_calibration_error``
+        classwise.
 
     Example:
         >>> found = classification_estimates([[0.9, 0.1], [0.3, 0.7]], [0, 1])
@@ -84,21 +94,38 @@ def classification_estimates(
         for name, estimate in state.compute(level=level).items()
     ]
     rows = Rows.of(scores.confidence, scores.correct, weights, groups)
+    ordered = SortedRows.of(rows.confidence, rows.outcome, rows.weights)
     for binning in BINNINGS:
-        found += _top_label(rows, binning, bins, level, seed, replicates)
-    tables = classwise_tables(probabilities, labels, rows, "equal_width", bins)
-    value = float(np.mean([np.abs(table.gap).sum() for table in tables]))
+        found += _binned(rows, ordered, binning, bins, level, seed, replicates)
+    found += _without_bins(rows, ordered, "top_label", level, seed)
+    if np.shape(probabilities)[1] == 2:
+        found += _positive(probabilities, labels, weights, groups, level, seed)
+    tables = classwise_tables(probabilities, labels, rows, bins)
+    wide = tables["equal_width"]
     variant = f"equal_width,{bins},l1,classwise"
-    null = classwise_null(tables, rows, level, seed, replicates)
-    found.append(NamedEstimate("ece", variant, "estimate", plug_in(value, rows, level)))
+    null = classwise_null(wide, rows, level, seed, replicates)
+    value = plug_in(classwise_error(wide), rows, level)
+    adaptive = plug_in(adaptive_error(tables["equal_mass"]), rows, level, reason=BIASED)
+    found.append(NamedEstimate("ece", variant, "estimate", value))
     found.append(NamedEstimate("ece_null", variant, "null", null))
+    variant = f"equal_mass,{bins},l1,classwise"
+    found.append(NamedEstimate("adaptive_calibration_error", variant, "estimate", adaptive))
     return found
 
 
-def _top_label(
-    rows: Rows, binning: Binning, bins: int, level: float, seed: int, replicates: int
+def _binned(
+    rows: Rows,
+    ordered: SortedRows,
+    binning: Binning,
+    bins: int,
+    level: float,
+    seed: int,
+    replicates: int,
 ) -> list[NamedEstimate]:
-    model = gap_model(rows, binning, bins)
+    if rows.weights is None:
+        model = model_of(rows, binned(ordered, binning, bins))
+    else:
+        model = gap_model(rows, binning, bins)
     draws = inversion.draw(model, seed=seed, replicates=replicates)
     l1, l2 = f"{binning},{bins},l1,top_label", f"{binning},{bins},l2,top_label"
     null = null_estimate(model, draws, rows, level, seed)
@@ -111,3 +138,42 @@ def _top_label(
         NamedEstimate("ece_debiased", l1, "estimate", error),
         NamedEstimate("rms_calibration_error_debiased", l2, "estimate", rms),
     ]
+
+
+def _positive(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    weights: ArrayLike | None,
+    groups: ArrayLike | None,
+    level: float,
+    seed: int,
+) -> list[NamedEstimate]:
+    """Return the figures without bins of class 1 of two, whose frequency is also asked for."""
+    rows = Rows.read(probabilities, labels, "positive", weights, groups, level)
+    ordered = SortedRows.of(rows.confidence, rows.outcome, rows.weights)
+    return _without_bins(rows, ordered, "positive", level, seed)
+
+
+def _without_bins(
+    rows: Rows, ordered: SortedRows, mode: str, level: float, seed: int
+) -> list[NamedEstimate]:
+    """Return smooth ECE, the calibration tests and the CORP terms of sorted rows."""
+    variant = f"reflected,bandwidth=value,{mode}"
+    value = smooth_calibration.smooth_error(smooth_calibration.residuals(ordered), None)
+    smooth = smooth_calibration.plug_in(value, rows, level)
+    null = smooth_calibration.null(ordered, value, rows, level=level, seed=seed)
+    found = [
+        NamedEstimate("smooth_ece", variant, "estimate", smooth),
+        NamedEstimate("smooth_ece_null", variant, "null", null),
+    ]
+    tests = cumulative_calibration.estimates(
+        cumulative_calibration.cumulative(ordered), rows, level
+    )
+    found += [NamedEstimate(name, mode, "estimate", test) for name, test in tests.items()]
+    rate = intervals.proportion(rows.outcome, weights=rows.weights, groups=rows.ids, level=level)
+    for score, parts in corp.decompositions(ordered).items():
+        terms = corp.estimates(score, parts, rows, rate)
+        found += [
+            NamedEstimate(f"{score}_{term}", mode, "estimate", e) for term, e in terms.items()
+        ]
+    return found

@@ -34,6 +34,30 @@ class Entry:
     caution: str
 
 
+_CORP: tuple[tuple[str, Better, str, str, str], ...] = (
+    (
+        "miscalibration",
+        "lower",
+        "What the score of the top label (or positive class) would gain by isotonic recalibration.",
+        "CORP (Dimitriadis et al. 2021): score = miscalibration − discrimination + uncertainty.",
+        "Isotonic recalibration fits noise: above 0 at a calibrated model, and without an interval.",
+    ),
+    (
+        "discrimination",
+        "higher",
+        "What the recalibrated confidences score better than the base rate.",
+        "CORP; the order of the rows alone decides it.",
+        "Too large by what recalibration fits of the noise; no interval.",
+    ),
+    (
+        "uncertainty",
+        "context",
+        "Score of predicting the base rate: how hard the question is.",
+        "CORP; the interval is that of the base rate.",
+        "",
+    ),
+)
+
 GLOSSARY: dict[str, Entry] = {
     "accuracy": Entry(
         "Accuracy",
@@ -94,6 +118,55 @@ GLOSSARY: dict[str, Entry] = {
         "Compared in pairs because, unlike its root, its estimate is unbiased; it may be negative.",
         "Blind to gaps within a bin.",
     ),
+    "smooth_ece": Entry(
+        "ECE, smooth",
+        "lower",
+        "Calibration error without bins: the gap smoothed along the confidences, at the one bandwidth "
+        "that equals the error (Błasiok and Nakkiran 2024).",
+        "The authors' reflected Gaussian kernel; its bandwidth is the value itself.",
+        "Biased upwards like every plug-in error: read it beside its null level.",
+    ),
+    "smooth_ece_null": Entry(
+        "Smooth ECE if calibrated",
+        "context",
+        "What the smooth ECE would be if outcomes were drawn from the stated confidences.",
+        "Mean and 95 % point, with the same rows.",
+        "",
+    ),
+    "adaptive_calibration_error": Entry(
+        "Adaptive calibration",
+        "lower",
+        "Mean gap over all classes and fifteen ranges of equal counts of each (Nixon et al. 2019).",
+        "Of every class's probability, not the top label's; no interval.",
+        "Biased upwards, and of the order 1/C with C classes.",
+    ),
+    "calibration_ks": Entry(
+        "Calibration, Kolmogorov-Smirnov",
+        "lower",
+        "Largest cumulative gap between confidence and accuracy, rows in order of confidence.",
+        "Read at the ends of ties; p-value of a calibrated model from Brownian motion, interval valid "
+        "whatever the truth.",
+        "Above 0 at a calibrated model, by about 0.4/√n.",
+    ),
+    "calibration_kuiper": Entry(
+        "Calibration, Kuiper",
+        "lower",
+        "Largest gap between confidence and accuracy over any stretch of confidences, times its share.",
+        "As Kolmogorov-Smirnov, with the range in place of the maximum.",
+        "Above 0 at a calibrated model.",
+    ),
+    "spiegelhalter_z": Entry(
+        "Spiegelhalter's z",
+        "zero",
+        "Whether the Brier score is what the confidences promise, in standard errors.",
+        "Two-sided p-value; cluster-robust with groups.",
+        "Blind to gaps at a confidence of a half, and grows with the number of rows.",
+    ),
+    **{
+        f"{score}_{term}": Entry(f"{name}: {term}", better, meaning, convention, caution)
+        for score, name in (("brier", "Brier"), ("log", "Log score"))
+        for term, better, meaning, convention, caution in _CORP
+    },
     "crps": Entry(
         "CRPS",
         "lower",
@@ -357,6 +430,14 @@ DIAGNOSTICS = frozenset(
         "ece_debiased",
         "rms_calibration_error_debiased",
         "squared_calibration_error_debiased",
+        "smooth_ece",
+        "adaptive_calibration_error",
+        "calibration_ks",
+        "calibration_kuiper",
+        "brier_miscalibration",
+        "brier_discrimination",
+        "log_miscalibration",
+        "log_discrimination",
         "pit_ks",
     }
 )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uncertain import families
+from uncertain.evaluation.corp import SCORES, TERMS
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking_sums import SELECTIVE
 from uncertain.evaluation.report.glossary import COSTS
@@ -22,6 +23,9 @@ CONTROL = "control"
 _PREFERRED = {
     "ece": ("equal_width,15,l1,top_label",),
     "ece_null": ("equal_width,15,l1,top_label",),
+    "smooth_ece": ("reflected,bandwidth=value,top_label",),
+    **dict.fromkeys(("calibration_ks", "calibration_kuiper", "spiegelhalter_z"), ("top_label",)),
+    **{f"{score}_{term}": ("top_label",) for score in SCORES for term in TERMS},
     "ece_debiased": ("equal_width,15,l1,top_label",),
     "rms_calibration_error_debiased": ("equal_width,15,l2,top_label",),
     "auroc": ("error:msp", "error:entropy", "error:sd"),

@@ -60,7 +60,8 @@ def calibration(material: Material) -> str:
         panels = [plots.reliability_figure(material, p) for p in cases if p.is_classification] + [
             plots.pit_figure(material, p) for p in cases if _has_pit(p)
         ]
-        return element("div", "".join(panels), {"class": "panels"}) if panels else ""
+        shown = tables.diagnostics(material, task)
+        return shown + (element("div", "".join(panels), {"class": "panels"}) if panels else "")
 
     body = by_task(material, of_task)
     classes = any(p.is_classification for p in material.predictions)

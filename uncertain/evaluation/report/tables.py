@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from uncertain.evaluation.corp import SCORES, TERMS
 from uncertain.evaluation.formatting import (
     count,
     decimals,
@@ -40,6 +41,11 @@ from uncertain.evaluation.results import FIELDS, Row
 ASIDE = (
     "ece_null",
     "quantile_calibration_error_null",
+    "smooth_ece_null",
+    "calibration_ks",
+    "calibration_kuiper",
+    "spiegelhalter_z",
+    *(f"{score}_{term}" for score in SCORES for term in TERMS),
     "auroc",
     "aupr_error_positive",
     "aupr_correct_positive",
@@ -47,7 +53,7 @@ ASIDE = (
     *PARTS,
     *SELECTIVE,
 )
-"""Metrics with a place of their own: beside the ECE, with the mistakes, or with the parts."""
+"""Metrics with a place of their own: beside the ECE, with the diagnostics, the mistakes or the parts."""
 
 
 MOST_ROWS = 2000
@@ -109,6 +115,31 @@ def _is_best(metric: str, row: Row | None, rivals: Sequence[Row | None]) -> bool
     if row is None or not ranks or len(values) < 2:
         return False
     return row.value == (max(values) if better == "higher" else min(values))
+
+
+def diagnostics(material: Material, task: str) -> str:
+    """Return the tests of calibration and the terms of the scores; empty where there are none."""
+    tests = ("calibration_ks", "calibration_kuiper", "spiegelhalter_z")
+    columns = [*tests, *(f"{score}_{term}" for score in SCORES for term in TERMS)]
+    found = {
+        (metric, source): material.row(task, "test", metric, source)
+        for metric in columns
+        for source in material.sources_of(task)
+    }
+    if not any(found.values()):
+        return ""
+    body = []
+    for source in material.sources_of(task):
+        cells = []
+        for metric in columns:
+            row = found[metric, source]
+            p_value = None if row is None else row.p_value
+            said = "" if p_value is None else element("small", text(f"p {p_text(p_value)}"))
+            cells.append(cell(row, clean(entry(metric).label), extra=said))
+        body.append(line(swatch(material, source) + name(source), cells))
+    header = [("Model", False)] + [(metric_head(m), True) for m in columns]
+    shown = table("Tests of calibration and what the scores are made of", header, body)
+    return details("Tests of calibration, and what the scores are made of (CORP)", shown)
 
 
 def cost_table(material: Material, task: str) -> str:
