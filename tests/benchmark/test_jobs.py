@@ -89,3 +89,21 @@ def test_every_split_has_candidates_of_its_own(tmp_path: Path) -> None:
         assert candidates <= set(jobs["iris deep_ensemble seed " + str(seed)].after)
         network = jobs[f"iris softmax seed {seed} network 2"]
         assert {name for name in network.after if "candidate" in name} == candidates
+
+
+def test_a_head_waits_for_the_choice_and_the_network_of_its_backbone(tmp_path: Path) -> None:
+    jobs = named(list_jobs(plan(tmp_path, ("knn_head",)), {"iris": 0.5}))
+    before = {f"iris softmax candidate {k} of 4" for k in range(1, 5)}
+    own = {f"iris knn_head candidate {k} of 4" for k in range(1, 5)}
+    network = "iris softmax seed 0 network 1"
+    assert set(jobs) == before | own | {network, "iris knn_head seed 0"}
+    assert all(set(jobs[name].after) == before for name in own)
+    assert set(jobs["iris knn_head seed 0"].after) == before | own | {network}
+    assert before <= set(jobs[network].after)
+    assert jobs["iris knn_head seed 0"].seconds < jobs[network].seconds
+
+
+def test_heads_share_the_jobs_of_the_plain_model(tmp_path: Path) -> None:
+    jobs = named(list_jobs(plan(tmp_path, ("softmax", "knn_head", "swag")), {}))
+    assert sum(job.function is train_network for job in jobs.values()) == 1
+    assert sum(job.function is try_candidate for job in jobs.values()) == 3 * 4

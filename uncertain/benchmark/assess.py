@@ -141,6 +141,7 @@ def _costs(plan: Plan, cell: Cell) -> list[Row]:
             n=1,
         )
         for name, value in facts["cost"].items()
+        if value is not None
     ]
 
 

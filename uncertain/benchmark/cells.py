@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from uncertain import atomic, data, evaluation, predictive
+from uncertain import atomic, data, evaluation, fit, predictive
+from uncertain.benchmark.backbones import BACKBONES
 from uncertain.benchmark.models import Model, resolve_model, train_model
 from uncertain.benchmark.plan import Cell, folder_name
 from uncertain.benchmark.split_rows import record_rows
@@ -73,8 +74,15 @@ def try_candidate(
     path = _trial_file(out, task, name, settings, seed)
     if not path.is_file():
         training = _training(out, task, seed, budget, settings, report)
-        training = replace(training, seed=TUNING_SEED + task.split_of(seed))
-        trial = _score(settings, train_model(model, training).predictor, training)
+        training = replace(
+            training,
+            seed=TUNING_SEED + task.split_of(seed),
+            network_settings=_network_settings(out, task, model, seed),
+        )
+        try:
+            trial = _score(settings, train_model(model, training).predictor, training)
+        except fit.NonFiniteError:
+            trial = Trial(settings, math.inf, math.inf)  # A candidate that diverges has lost.
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_text(path, json.dumps(_finite(trial), indent=2))
     _choose(out, task, name, model, seed)
@@ -127,6 +135,9 @@ def run_cell(out: Path, folder: Path, cell: Cell, budget: Budget, report: Report
     record_rows(out, cell.task, cell.seed)
     settings = chosen_settings(out, cell.task, cell.model, cell.seed)
     training = _training(out, cell.task, cell.seed, budget, settings, report)
+    training = replace(
+        training, network_settings=_network_settings(out, cell.task, model, cell.seed)
+    )
     trained = train_model(model, training)
     folder.mkdir(parents=True, exist_ok=True)
     splits = load_splits(cell.task, cell.seed)
@@ -146,6 +157,13 @@ def chosen_settings(out: Path, task: Task, name: str, seed: int) -> Settings:
         return candidates[0]
     settings: Settings = json.loads(tuning_file(out, task, tuned, seed).read_text())["settings"]
     return settings
+
+
+def _network_settings(out: Path, task: Task, model: Model, seed: int) -> Settings:
+    """Return the settings of the network that a model stands on; none where it stands alone."""
+    if not model.backbone:
+        return {}
+    return chosen_settings(out, task, BACKBONES[task.kind], seed)
 
 
 def prediction_file(folder: Path, split: str) -> Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from uncertain.benchmark.backbones import BACKBONES
 from uncertain.benchmark.cells import run_cell, train_network, try_candidate, tuning_file
 from uncertain.benchmark.models import resolve_model
 from uncertain.benchmark.plan import Cell, Plan
@@ -35,7 +36,7 @@ def list_jobs(plan: Plan, step_seconds: Mapping[str, float]) -> list[Job]:
     for cell in plan.pending:
         tried = board.trials(cell)
         networks = board.networks(cell, after=tried)
-        own = 0.0 if networks else board.seconds(cell.task)
+        own = board.own_seconds(cell)
         board.add(
             f"{cell.task.name} {cell.model} seed {cell.seed}",
             run_cell,
@@ -60,9 +61,25 @@ class _Board:
         """Return about how long one training takes."""
         return self.step_seconds.get(task.name, 0.0) * task.steps_of(self.plan.budget)
 
+    def own_seconds(self, cell: Cell) -> float:
+        """Return about how long a cell's own training takes, its networks being there."""
+        model = resolve_model(cell.model)
+        if model.networks and not model.backbone:
+            return 0.0
+        return model.work * self.seconds(cell.task)
+
     def trials(self, cell: Cell) -> tuple[str, ...]:
-        """Add a trial for each candidate, unless the choice is made or there is none."""
+        """Add a trial for each candidate, unless the choice is made or there is none.
+
+        A model on a backbone waits for the choice of the backbone's own settings.
+        """
         name = resolve_model(cell.model).tunes_as or cell.model
+        before: tuple[str, ...] = ()
+        if resolve_model(name).backbone:
+            before = self._candidates(cell, BACKBONES[cell.task.kind], after=())
+        return before + self._candidates(cell, name, after=before)
+
+    def _candidates(self, cell: Cell, name: str, *, after: tuple[str, ...]) -> tuple[str, ...]:
         model = resolve_model(name)
         done = tuning_file(self.plan.out, cell.task, name, cell.seed).is_file()
         count = len(model.candidates)
@@ -70,13 +87,15 @@ class _Board:
             return ()
         split = f" split {cell.task.split_of(cell.seed)}" if cell.task.split_by_seed else ""
         place = f"{cell.task.name}{split}"
+        alike = model.networks and not model.backbone
         return tuple(
             self.add(
                 f"{place} {name} candidate {number + 1} of {count}",
                 try_candidate,
                 (self.plan.out, cell.task, name, number, cell.seed, self.plan.budget),
-                seconds=self.seconds(cell.task),
-                shares=(place, str(model.candidates[number])) if model.networks else (),
+                after=after,
+                seconds=PREDICTION_SECONDS * model.backbone + model.work * self.seconds(cell.task),
+                shares=(place, str(model.candidates[number])) if alike else (),
             )
             for number in range(count)
         )
@@ -84,6 +103,8 @@ class _Board:
     def networks(self, cell: Cell, *, after: tuple[str, ...]) -> tuple[str, ...]:
         """Add the networks of a cell's seed that no other cell has asked for."""
         name = resolve_model(cell.model).tunes_as or cell.model
+        if resolve_model(name).backbone:
+            name = BACKBONES[cell.task.kind]
         return tuple(
             self.add(
                 f"{cell.task.name} {name} seed {cell.seed} network {member + 1}",

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from uncertain import baselines, checks
+from uncertain.benchmark import heads, networks
 from uncertain.benchmark.training import (
     Predictor,
     Settings,
@@ -41,7 +42,10 @@ class Model:
     Every built-in model has the same number of candidates, so that none is tuned harder than
     another; a model that ``tunes_as`` another takes that one's choice. One without ``images`` is
     tried on image tasks only where it is asked for by name. ``networks`` is how many it takes from
-    :func:`~uncertain.benchmark.training.shared_network`: these are trained as jobs of their own.
+    :func:`~uncertain.benchmark.training.shared_network`: these are trained as jobs of their own. One
+    with a ``backbone`` stands on the network that the plain model's tuning chose, and its candidates
+    are those of what it adds. ``work`` is about how many trainings of a network it takes by itself;
+    it only orders the jobs and estimates their time.
     """
 
     train: Train
@@ -50,6 +54,8 @@ class Model:
     tunes_as: str = ""
     images: bool = True
     networks: int = 0
+    backbone: bool = False
+    work: float = 1.0
 
 
 def softmax(training: Training) -> Trained:
@@ -61,9 +67,9 @@ def softmax(training: Training) -> Trained:
 def mc_dropout(training: Training) -> Trained:
     """The same network with dropout left on: an average over fixed masks (Gal, Ghahramani 2016)."""
     model, seconds = shared_network(training)
-    assert isinstance(model, baselines.Softmax)
-    predictor = baselines.MonteCarloDropout(model.network, members=MASKS, seed=training.seed)
-    return trained(predictor, seconds)
+    inner = model.network if isinstance(model, baselines.Softmax) else model
+    predictor = baselines.MonteCarloDropout(inner, members=MASKS, seed=training.seed)
+    return trained(predictor, seconds, own_train_seconds=0.0)
 
 
 def deep_ensemble(training: Training) -> Trained:
@@ -94,6 +100,16 @@ def gradient_boosted_trees(training: Training) -> Trained:
     return _estimator(baselines.gradient_boosted_trees, training)
 
 
+def _on_features(
+    train: Train,
+    kinds: frozenset[str],
+    candidates: tuple[Settings, ...],
+    images: bool = True,
+    work: float = 0.05,
+) -> Model:
+    return Model(train, kinds, candidates, images=images, networks=1, backbone=True, work=work)
+
+
 _CLASSIFICATION = frozenset({"classification"})
 _REGRESSION = frozenset({"regression"})
 _NETWORK_SETTINGS: tuple[Settings, ...] = tuple(
@@ -105,10 +121,41 @@ _FOREST_SETTINGS: tuple[Settings, ...] = tuple(
 _BOOSTING_SETTINGS: tuple[Settings, ...] = tuple(
     {"learning_rate": rate, "max_leaf_nodes": leaves} for rate in (0.03, 0.1) for leaves in (8, 31)
 )
+_RATE_SETTINGS: tuple[Settings, ...] = tuple(
+    {"learning_rate": rate} for rate in (3e-4, 3e-3, 3e-2, 3e-1)
+)
+_COSINE_SETTINGS: tuple[Settings, ...] = tuple(
+    {"learning_rate": rate, "scale": scale} for rate in (1e-3, 1e-2) for scale in (5.0, 20.0)
+)
+_MAHALANOBIS_SETTINGS: tuple[Settings, ...] = tuple(
+    {"shrinkage": share, "temperature": heat} for share in (0.05, 0.5) for heat in (1.0, 8.0)
+)
+_NEIGHBOUR_SETTINGS: tuple[Settings, ...] = tuple(
+    {"neighbours": k, "smoothing": share} for k in (5, 25) for share in (0.1, 0.5)
+)
+_PRIOR_SETTINGS: tuple[Settings, ...] = tuple(
+    {"prior_precision": precision} for precision in (0.3, 3.0, 30.0, 300.0)
+)
+_PROCESS_SETTINGS: tuple[Settings, ...] = tuple(
+    {"learning_rate": rate, "inducing": points} for rate in (1e-2, 5e-2) for points in (32, 96)
+)
+_SWAG_SETTINGS: tuple[Settings, ...] = tuple(
+    {"learning_rate": rate} for rate in (1e-4, 1e-3, 3e-3, 1e-2)
+)
+_EVIDENTIAL_SETTINGS: tuple[Settings, ...] = tuple(
+    {"learning_rate": rate, "regularisation": strength}
+    for rate in (1e-3, 3e-3)
+    for strength in (0.01, 0.1)
+)
+_SNGP_SETTINGS: tuple[Settings, ...] = tuple(
+    {"learning_rate": rate, "relative_lengthscale": length}
+    for rate in (1e-3, 3e-3)
+    for length in (0.25, 1.0)
+)
 
 MODELS: dict[str, Model] = {
     "softmax": Model(softmax, _CLASSIFICATION, _NETWORK_SETTINGS, networks=1),
-    "mc_dropout": Model(mc_dropout, _CLASSIFICATION, _NETWORK_SETTINGS, networks=1),
+    "mc_dropout": Model(mc_dropout, _CLASSIFICATION | _REGRESSION, _NETWORK_SETTINGS, networks=1),
     "deep_ensemble": Model(deep_ensemble, _CLASSIFICATION, tunes_as="softmax", networks=MEMBERS),
     "gaussian": Model(gaussian, _REGRESSION, _NETWORK_SETTINGS, networks=1),
     "gaussian_ensemble": Model(deep_ensemble, _REGRESSION, tunes_as="gaussian", networks=MEMBERS),
@@ -118,7 +165,40 @@ MODELS: dict[str, Model] = {
     "gradient_boosted_trees": Model(
         gradient_boosted_trees, _CLASSIFICATION | _REGRESSION, _BOOSTING_SETTINGS, images=False
     ),
+    "batch_ensemble": Model(
+        networks.batch_ensemble,
+        _CLASSIFICATION | _REGRESSION,
+        _NETWORK_SETTINGS,
+        images=False,
+        work=networks.RANKED_MEMBERS,
+    ),
+    "evidential": Model(
+        networks.evidential, _CLASSIFICATION | _REGRESSION, _EVIDENTIAL_SETTINGS, images=False
+    ),
+    "sngp": Model(networks.sngp, _CLASSIFICATION, _SNGP_SETTINGS, images=False),
+    "swag": _on_features(heads.swag, _CLASSIFICATION | _REGRESSION, _SWAG_SETTINGS, False, 0.5),
+    "kronecker_laplace": _on_features(
+        heads.kronecker_laplace, _CLASSIFICATION | _REGRESSION, _PRIOR_SETTINGS, False
+    ),
+    "last_layer_laplace": _on_features(
+        heads.last_layer_laplace, _CLASSIFICATION | _REGRESSION, _PRIOR_SETTINGS
+    ),
+    "gaussian_process_head": _on_features(
+        heads.gaussian_process_head, _CLASSIFICATION | _REGRESSION, _PROCESS_SETTINGS, work=3.0
+    ),
+    "prototype_head": _on_features(heads.prototype_head, _CLASSIFICATION, _RATE_SETTINGS, work=0.5),
+    "cosine_head": _on_features(heads.cosine_head, _CLASSIFICATION, _COSINE_SETTINGS, work=0.5),
+    "mahalanobis_head": _on_features(
+        heads.mahalanobis_head, _CLASSIFICATION, _MAHALANOBIS_SETTINGS
+    ),
+    "knn_head": _on_features(heads.knn_head, _CLASSIFICATION, _NEIGHBOUR_SETTINGS),
 }
+
+QUICK = {
+    "classification": ("softmax", "mc_dropout", "deep_ensemble"),
+    "regression": ("gaussian", "gaussian_ensemble", "random_forest", "gradient_boosted_trees"),
+}
+"""What the suite ``quick`` trains where no model is named: it is a first look."""
 
 
 def resolve_model(name: str) -> Model:

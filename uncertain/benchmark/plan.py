@@ -17,7 +17,7 @@ from typing import Any
 
 import uncertain
 from uncertain import atomic, checks
-from uncertain.benchmark.models import MODELS, Model, resolve_model
+from uncertain.benchmark.models import MODELS, QUICK, Model, resolve_model
 from uncertain.benchmark.study import Half, seeds_of, tasks_of
 from uncertain.benchmark.tasks import Budget, Task
 
@@ -80,7 +80,7 @@ def make_plan(
     Args:
         suite: A key of ``SUITES``, or tasks of your own.
         models: Names of ``MODELS`` or import paths ``package.module:function``; by default every
-            built-in model that fits the task.
+            built-in model that fits the task (those of ``QUICK`` in the suite quick).
         seeds: Trainings of each model, with seeds 0, 1, ..., or 100, 101, ... to confirm.
         budget: ``desk`` or ``full``.
         out: The run's folder; made where it is absent, resumed where it holds the same run.
@@ -105,6 +105,7 @@ def make_plan(
         for task in tasks
         for seed in numbers
         for name in _fitting(task, resolved, by_name=names is not None)
+        if names or suite != "quick" or name in QUICK[task.kind]
     )
     if not cells:
         raise ValueError(

@@ -42,6 +42,7 @@ class Training:
         batch_size: Rows a step.
         seed: The training's seed.
         settings: Hyper-parameters chosen on validation.
+        network_settings: Those of the shared network, for a model that stands on it.
         checkpoint_seconds: Wall time between checkpoints.
         folder: Where checkpoints and shared networks lie.
         report: Called with steps done and steps in all.
@@ -58,17 +59,29 @@ class Training:
     seed: int
     folder: Path
     settings: Settings = field(default_factory=dict)
+    network_settings: Settings = field(default_factory=dict)
     checkpoint_seconds: float = 20.0
     report: Callable[[int, int], None] = lambda step, steps: None
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a predictor cost: seconds of CPU time to train, parameters, network passes a row."""
+    """What a predictor cost.
+
+    Attributes:
+        train_seconds: CPU seconds from nothing to the predictor, shared networks included.
+        parameters: Numbers learnt by gradient.
+        forward_passes: Network passes a row.
+        own_train_seconds: CPU seconds of it that are paid by who has the shared network already;
+            ``None``: not known.
+        stored_numbers: Numbers kept beside the parameters; ``None``: not known.
+    """
 
     train_seconds: float
     parameters: int
     forward_passes: int
+    own_train_seconds: float | None = None
+    stored_numbers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,12 @@ class Trained:
     cost: Cost
 
 
-def shared_network(training: Training) -> tuple[nn.Module, float]:
+def shared_network(
+    training: Training,
+    *,
+    name: str = "",
+    build: Callable[[Training], nn.Module] | None = None,
+) -> tuple[nn.Module, float]:
     """Return the task's network of this seed and these settings, trained once a run.
 
     The softmax network of seed s is also member 0 of the ensemble of seed s, and the network that
@@ -87,18 +105,23 @@ def shared_network(training: Training) -> tuple[nn.Module, float]:
     wait; it falls with its process, so a killed run leaves none behind. An interrupted training
     resumes from its checkpoint, and equals an uninterrupted one bit for bit.
 
+    Args:
+        training: What to train on.
+        name: Of another model than the plain network.
+        build: Makes that model, untrained.
+
     Returns:
         The trained predictor and the CPU seconds its training took, whoever paid them.
     """
-    path = training.folder / "networks" / training.task / f"{_key(training)}.pt"
+    path = network_path(training, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     cost, checkpoints = path.with_suffix(".json"), path.with_suffix(".checkpoints")
-    with _locked(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         if path.is_file() and cost.is_file():
             model = predictive.load(path)
             seconds = float(json.loads(cost.read_text())["train_seconds"])
         else:
-            model = _build(training)
+            model = (build or _build)(training)
             seconds = _train(model, training, checkpoints)
             predictive.save(model, path)
             atomic.write_text(cost, json.dumps({"train_seconds": seconds}))
@@ -134,23 +157,33 @@ def member_trainings(training: Training, members: int) -> list[Training]:
     return [replace(training, seed=seed) for seed in seeds]
 
 
-def trained(predictor: Predictor, train_seconds: float) -> Trained:
-    """Return a predictor with its whole cost."""
+def trained(
+    predictor: Predictor, train_seconds: float, *, own_train_seconds: float | None = None
+) -> Trained:
+    """Return a predictor with its whole cost; all of its training is its own where not said."""
     size = baselines.cost(predictor)
-    return Trained(predictor, Cost(train_seconds, size.parameters, size.forward_passes))
+    own = train_seconds if own_train_seconds is None else own_train_seconds
+    stored = size.stored if isinstance(predictor, nn.Module) else None
+    cost = Cost(train_seconds, size.parameters, size.forward_passes, own, stored)
+    return Trained(predictor, cost)
+
+
+def network_path(training: Training, name: str = "") -> Path:
+    """Return where the shared network of a training lies."""
+    return training.folder / "networks" / training.task / f"{_key(training, name)}.pt"
 
 
 def _build(training: Training) -> nn.Module:
-    network = _network(training)
+    network = make_network(training, training.classes or 2)
     if training.kind == "classification":
         return baselines.Softmax(network)
     return baselines.GaussianRegression.from_data(network, targets(training.train))
 
 
-def _network(training: Training) -> nn.Module:
+def make_network(training: Training, outputs: int) -> nn.Module:
+    """Return the task's small network with its first weights, for so many outputs."""
     dropout = float(training.settings.get("dropout", 0.1))
     shape = tuple(training.train.x.shape[1:])
-    outputs = training.classes or 2
     if training.network == "convolutional":
         return baselines.convolutional(shape, outputs, dropout=dropout, seed=training.seed)
     if training.network == "resnet":
@@ -204,8 +237,8 @@ def _reporting(training: Training) -> fit.Callback:
     return start
 
 
-def _key(training: Training) -> str:
-    facts = {
+def _key(training: Training, name: str) -> str:
+    facts: dict[str, Any] = {
         "task": training.task,
         "network": training.network,
         "settings": dict(sorted(training.settings.items())),
@@ -214,11 +247,14 @@ def _key(training: Training) -> str:
         "batch_size": training.batch_size,
         "version": uncertain.__version__,
     }
+    if name:
+        facts["model"] = name
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock while the block runs."""
     import fcntl
 
     with path.open("w") as file:

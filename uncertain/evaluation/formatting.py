@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NOTHING = "–"
 MINUS = "\N{MINUS SIGN}"
-_COUNTS = frozenset({"parameters", "forward_passes"})
+_COUNTS = frozenset({"parameters", "forward_passes", "stored_numbers"})
 
 
 def decimals(value: float, low: float = math.nan, high: float = math.nan) -> int:

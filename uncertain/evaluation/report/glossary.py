@@ -399,18 +399,39 @@ GLOSSARY: dict[str, Entry] = {
     "train_seconds": Entry(
         "Training, CPU s",
         "lower",
-        "CPU seconds one training took.",
+        "CPU seconds one training took, from nothing: a shared network is counted in full.",
         "Process time on the machine named below.",
         "Compare only figures of the same machine.",
     ),
+    "own_train_seconds": Entry(
+        "Of that its own",
+        "lower",
+        "CPU seconds that are paid by who has the shared network already: a head's fit, say.",
+        "Process time; all of the training where nothing is shared.",
+        "0 where a model only reads a network that another trained.",
+    ),
     "parameters": Entry(
         "Parameters", "context", "How many numbers the model learns.", "All members together.", ""
+    ),
+    "stored_numbers": Entry(
+        "Also stored",
+        "context",
+        "Numbers that are kept beside the parameters: a covariance, a bank of features.",
+        "Buffers of the module.",
+        "",
     ),
     "forward_passes": Entry(
         "Passes a row", "context", "Network passes one prediction takes.", "", ""
     ),
 }
-COSTS = ("train_seconds", "predict_seconds", "parameters", "forward_passes")
+COSTS = (
+    "train_seconds",
+    "own_train_seconds",
+    "predict_seconds",
+    "parameters",
+    "stored_numbers",
+    "forward_passes",
+)
 """Metrics that are costs, shown beside quality rather than in it."""
 
 PARTS = {

@@ -13,7 +13,7 @@ from uncertain.evaluation.report import curves
 from uncertain.evaluation.report.glossary import entry
 from uncertain.evaluation.report.html import Attributes, clean, data_table, details, element, name
 from uncertain.evaluation.report.material import Material
-from uncertain.evaluation.report.svg import Axis, Plot, log_ticks, padded
+from uncertain.evaluation.report.svg import Axis, Plot, padded
 from uncertain.evaluation.results import Row
 
 UNIT = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -292,41 +292,6 @@ def shift_figure(
         f"{info.label} under {clean(kind)}", ("model", "severity", "value", "interval"), cells
     )
     return as_figure(plot.render(), f"{name(info.label)}, {name(kind)}", "", table)
-
-
-def cost_figure(
-    material: Material, cost: str, metric: str, points: Sequence[tuple[str, Row, Row]]
-) -> str:
-    """Return quality against cost, one dot a model, costs on a logarithmic axis."""
-    costs = [price.value for _, price, _ in points]
-    ends = [v for _, _, q in points for v in (q.value, q.low, q.high) if math.isfinite(v)]
-    info, price_info = entry(metric), entry(cost)
-    low, high = min(costs) / 1.6, max(costs) * 1.6
-    plot = Plot(
-        material.identifier(),
-        f"{info.label} against {price_info.label}",
-        "; ".join(f"{clean(s)}: {number(c.value)} and {figure(q)}" for s, c, q in points) + ".",
-        Axis(
-            f"{price_info.label}, logarithmic",
-            low,
-            high,
-            log=True,
-            ticks=log_ticks(low, high),
-        ),
-        Axis(info.label, *padded(min(ends), max(ends))),
-    )
-    for source, price, quality in points:
-        marks: Attributes = {
-            "class": str(material.style(source)["class"]),
-            "data-plot": "cost",
-            "data-source": clean(source),
-            "data-metric": metric,
-        }
-        tip = f"{clean(source)}: {number(price.value)}, {figure(quality)} {interval(quality)}"
-        plot.dot(
-            price.value, quality.value, marks, low=quality.low, high=quality.high, radius=5, tip=tip
-        )
-    return as_figure(plot.render(), f"{name(info.label)} and cost")
 
 
 def _training_note(material: Material, predictions: Predictions) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.report import plots, tables
+from uncertain.evaluation.report import pareto, plots, tables
 from uncertain.evaluation.report.glossary import COSTS, GLOSSARY, TERMS, entry
 from uncertain.evaluation.report.html import (
     element,
@@ -127,19 +127,22 @@ def costs(material: Material) -> str:
     def of_task(task: str) -> str:
         shown = tables.cost_table(material, task)
         panels = []
-        priced = next((c for c in COSTS if material.row(task, "test", c, material.sources[0])), "")
+        sources = material.sources_of(task)
+        priced = next(
+            (c for c in COSTS if any(material.row(task, "test", c, s) for s in sources)), ""
+        )
         for metric in ("accuracy", "nll", "crps"):
             points = [
                 (source, price, quality)
-                for source in material.sources_of(task)
+                for source in sources
                 if (price := material.row(task, "test", priced, source)) is not None
                 and (quality := material.row(task, "test", metric, source)) is not None
                 and price.value > 0
                 and math.isfinite(quality.value)
             ]
             if len(points) > 1:
-                panels.append(plots.cost_figure(material, priced, metric, points))
-        return shown + (element("div", "".join(panels), {"class": "panels"}) if panels else "")
+                panels.append(pareto.cost_figure(material, priced, metric, points))
+        return shown + (element("div", "".join(panels), STACK) if panels else "")
 
     return by_task(material, of_task)
 

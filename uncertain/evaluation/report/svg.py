@@ -132,7 +132,8 @@ class Plot:
         description: What it shows, with the key numbers.
         x: The horizontal axis.
         y: The vertical axis.
-        height: In units of the drawing, which is 360 wide.
+        height: In units of the drawing.
+        width: In the same units.
     """
 
     identifier: str
@@ -141,11 +142,12 @@ class Plot:
     x: Axis
     y: Axis
     height: float = HEIGHT
+    width: float = WIDTH
     marks: list[str] = field(default_factory=list)
 
     def across(self, values: Numbers) -> Floats:
         """Return horizontal positions in the drawing."""
-        return np.asarray(LEFT + (WIDTH - LEFT - RIGHT) * self.x.place(values))
+        return np.asarray(LEFT + (self.width - LEFT - RIGHT) * self.x.place(values))
 
     def up(self, values: Numbers) -> Floats:
         """Return vertical positions in the drawing."""
@@ -229,9 +231,9 @@ class Plot:
         )
         frame: Attributes = {
             "xmlns": "http://www.w3.org/2000/svg",
-            "viewBox": f"0 0 {WIDTH:g} {self.height:g}",
+            "viewBox": f"0 0 {self.width:g} {self.height:g}",
             "role": "img",
-            "class": "plot",
+            "class": "plot" if self.width <= WIDTH else "plot broad",
             "id": self.identifier,
             "aria-labelledby": f"{title_id} {desc_id}",
         }
@@ -243,7 +245,7 @@ class Plot:
 
     def _axes(self) -> str:
         parts = []
-        bottom, right = self.height - BOTTOM, WIDTH - RIGHT
+        bottom, right = self.height - BOTTOM, self.width - RIGHT
         for tick, at in zip(self.y.marks(), self.up(self.y.marks()).tolist(), strict=True):
             y = _short(at)
             parts.append(f'<line class="grid" x1="{LEFT:g}" x2="{right:g}" y1="{y}" y2="{y}"/>')
