@@ -655,3 +655,46 @@ def test_by_class_needs_no_array_and_by_an_unknown_one_is_told(folder):
     assert {"class=0", "class=1"} <= {row.subgroup for row in Results.read("t.json")}
     line = error("evaluate", "net.npz", "--by", "site")
     assert "--by names `site`, which is not there: the file has `probs`, `labels`" in line
+
+
+# Gate and comparison
+
+
+@pytest.fixture
+def two_models(folder):
+    rng = np.random.default_rng(0)
+    logits = 1.5 * rng.normal(size=(300, 3))
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = (p.cumsum(1) > rng.random((300, 1))).argmax(1)
+    sharp = p**2 / (p**2).sum(1, keepdims=True)
+    for name, q in (("good", p), ("sharp", sharp)):
+        np.savez(f"{name}.npz", probs=q, labels=labels, row_id=np.arange(300))
+
+
+def test_a_failed_gate_ends_with_status_1_after_writing(two_models):
+    rules = ("--fail-if", "nll > 0.1", "--fail-if", "surely accuracy < 0.1")
+    result = evaluate("good.npz", *rules, "--json", "t.json", "-q", status=1)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("FAILED: nll of good on test is ")
+    assert Path("t.json").is_file()
+    assert evaluate("good.npz", "--fail-if", "nll > 100", "-q").stderr == ""
+    assert "did you mean accuracy" in error("evaluate", "good.npz", "--fail-if", "acuracy < 1")
+
+
+def test_a_baseline_holds_the_next_model(two_models):
+    evaluate("good.npz", "--rows", "rows.csv", "-q")
+    result = evaluate("sharp.npz", "--baseline", "rows.csv", "-q", status=1)
+    assert "nll of sharp on test is worse than the baseline by" in result.stderr
+    evaluate("good.npz", "--baseline", "rows.csv", "-q")
+
+
+def test_compare_prints_verdicts(two_models):
+    result = call("compare", "good.npz", "sharp.npz", "--metric", "nll", "--json", "c.json", *QUICK)
+    assert result.stdout.startswith("nll: good is lower than sharp by ")
+    assert "Holm over the pairs and tasks of each figure" in result.stdout
+    assert Results.read("c.json").select(kind="difference", metric="nll")
+    evaluate("good.npz", "--rows", "rows.csv", "-q")
+    worse = ("compare", "a=sharp.npz", "b=good.npz", "--fail-if-worse", "rows.csv", "-q", *QUICK)
+    assert "a source of the baseline" in error(*worse)
+    assert "`family` should be one of all, figure" in error("compare", "a", "b", "--family", "x")
+    assert "--column takes ROLE=NAME" in error("compare", "good.npz", "--column", "x")

@@ -23,9 +23,12 @@ def options(verb: str) -> Iterator[str]:
         yield from longs[:1]
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "benchmark"])
+PAGES = {"evaluate": "benchmark", "benchmark": "benchmark", "compare": "comparison"}
+
+
+@pytest.mark.parametrize("verb", PAGES)
 def test_every_option_is_documented(verb):
-    page = (DOCS / "benchmark.md").read_text()
+    page = (DOCS / f"{PAGES[verb]}.md").read_text()
     missing = [name for name in options(verb) if not re.search(rf"{name}\b", page)]
     assert missing == ["--help"] * missing.count("--help")
 

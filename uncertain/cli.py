@@ -106,11 +106,20 @@ def evaluate(
     ordinal: Annotated[
         bool, typer.Option("--ordinal", help="The classes' order means something.")
     ] = False,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option("--fail-if", help='A rule, "accuracy < 0.9": exit status 1; repeatable.'),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="Exit status 1 if worse than this table (--json) or these --rows."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
 ) -> None:
     """Judge predictions made by any framework; several files are compared in pairs."""
     from uncertain.evaluation.console import print_results
     from uncertain.evaluation.files import evaluate_files
+    from uncertain.evaluation.gate import GateFailedError
 
     columns = {
         "probabilities": probabilities,
@@ -129,31 +138,97 @@ def evaluate(
         "class_names": class_names,
     }
     with _clear_errors():
-        results = evaluate_files(
-            files,
-            ood=_pairs("--ood", ood or []),
-            columns={role: name for role, name in columns.items() if name is not None},
-            out=out,
-            json=json,
-            rows=rows,
-            inputs=inputs,
-            renormalise=renormalise,
-            level=level,
-            replicates=replicates,
-            seed=seed,
-            by=by or [],
-            temperature_scaled=temperature_scaled,
-            validation=validation or [],
-            grid=grid,
-            ordinal=ordinal,
-            command=_command(),
-        )
+        failed = None
+        try:
+            results = evaluate_files(
+                files,
+                ood=_pairs("--ood", ood or []),
+                columns={role: name for role, name in columns.items() if name is not None},
+                out=out,
+                json=json,
+                rows=rows,
+                inputs=inputs,
+                renormalise=renormalise,
+                level=level,
+                replicates=replicates,
+                seed=seed,
+                by=by or [],
+                fail_if=fail_if or [],
+                baseline=baseline,
+                temperature_scaled=temperature_scaled,
+                validation=validation or [],
+                grid=grid,
+                ordinal=ordinal,
+                command=_command(),
+            )
+        except GateFailedError as error:
+            failed, results = error, error.results
         if not quiet:
             print_results(results)
             _point_to_the_rest(json=json, out=out)
-        for path in (out, json, rows):
-            if path is not None:
-                typer.echo(f"wrote {path}")
+        _say_written(out, json, rows)
+        _fail(failed)
+
+
+@app.command()
+def compare(
+    files: Annotated[
+        list[str],
+        typer.Argument(help="Predictions, or stored results; NAME=FILE, a training each."),
+    ],
+    ood: Annotated[
+        list[str] | None,
+        typer.Option("--ood", help="NAME=FILE: out-of-distribution rows; once a FILE, in order."),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Compare this figure only; repeatable.")
+    ] = None,
+    family: Annotated[
+        str, typer.Option(help="Adjust p-values over the pairs of a figure, or over all.")
+    ] = "figure",
+    out: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the table as JSON.")] = None,
+    fail_if_worse: Annotated[
+        Path | None,
+        typer.Option("--fail-if-worse", help="Exit status 1 if worse than this stored table."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="ROLE=NAME: the array of a role, such as labels=y."),
+    ] = None,
+    level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
+    replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no verdicts.")] = False,
+) -> None:
+    """Say which of several models is better, by how much and how surely."""
+    from uncertain.evaluation.comparing_files import compare_files
+    from uncertain.evaluation.console import print_verdicts
+    from uncertain.evaluation.gate import GateFailedError
+
+    with _clear_errors():
+        failed = None
+        try:
+            results = compare_files(
+                files,
+                ood=_pairs("--ood", ood or []),
+                columns={role: str(name) for role, name in _pairs("--column", column or [])},
+                metrics=metric or [],
+                family=family,  # type: ignore[arg-type]
+                out=out,
+                json=json,
+                fail_if_worse=fail_if_worse,
+                level=level,
+                replicates=replicates,
+                seed=seed,
+                command=_command(),
+            )
+        except GateFailedError as error:
+            failed, results = error, error.results
+        if not quiet:
+            print_verdicts(results)
+        _say_written(out, json)
+        _fail(failed)
 
 
 @app.command()
@@ -241,6 +316,21 @@ def data_show(name: str) -> None:
         print_card(name, data.show(name))
 
 
+def _say_written(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None:
+            typer.echo(f"wrote {path}")
+
+
+def _fail(error: Exception | None) -> None:
+    """End with status 1 and one line a rule that was not kept."""
+    if error is None:
+        return
+    for line in str(error).splitlines():
+        typer.echo(f"FAILED: {line}", err=True)
+    raise typer.Exit(1)
+
+
 def _point_to_the_rest(*, json: Path | None, out: Path | None) -> None:
     """Say where the figures that the terminal leaves out can be had, unless they were asked for."""
     table = "" if json else "the whole table with --json FILE"
@@ -255,7 +345,9 @@ def _pairs(option: str, texts: list[str]) -> list[tuple[str, Path]]:
     for text in texts:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
-            raise ValueError(f"{option} takes NAME=FILE, got {text!r}.")
+            raise ValueError(
+                f"{option} takes {'ROLE=NAME' if option == '--column' else 'NAME=FILE'}, got {text!r}."
+            )
         pairs.append((name, Path(path)))
     return pairs
 

@@ -32,8 +32,10 @@ abstain by uncertainty       :func:`area_under_generalised_risk_coverage`,
 calibrate after training     :func:`fit_temperature` and more in
                              :mod:`uncertain.evaluation.calibrators`
 stream and shard             :class:`RankHistogram`, :class:`RankState`, :func:`reduce_states`
-compare models               :func:`paired_mean`, :func:`compare_methods`, :func:`ranking_differences`,
-                             :func:`paired_bootstrap`
+compare models               :func:`compare`, :func:`compare_files`, :func:`verdicts`,
+                             :func:`paired_mean`, :func:`compare_methods`,
+                             :func:`ranking_differences`, :func:`paired_bootstrap`
+hold a model to rules        :func:`check_rules`, :func:`check_baseline`
 ===========================  ======================================================================
 
 ``nll`` and ``brier`` here score torch distributions row by row and are differentiable; the figures
@@ -50,6 +52,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uncertain.evaluation.baseline import check_baseline as check_baseline
     from uncertain.evaluation.calibration import (
         adaptive_calibration_error as adaptive_calibration_error,
     )
@@ -81,6 +84,10 @@ if TYPE_CHECKING:
     from uncertain.evaluation.collected import Collected as Collected
     from uncertain.evaluation.collected import load_collected as load_collected
     from uncertain.evaluation.collected import save_collected as save_collected
+    from uncertain.evaluation.comparing import compare as compare
+    from uncertain.evaluation.comparing import compare_stored as compare_stored
+    from uncertain.evaluation.comparing import verdicts as verdicts
+    from uncertain.evaluation.comparing_files import compare_files as compare_files
     from uncertain.evaluation.comparison import compare_methods as compare_methods
     from uncertain.evaluation.comparison import paired_mean as paired_mean
     from uncertain.evaluation.comparison_bootstrap import paired_bootstrap as paired_bootstrap
@@ -96,6 +103,8 @@ if TYPE_CHECKING:
     from uncertain.evaluation.distributed import reduce_states as reduce_states
     from uncertain.evaluation.distributions import from_distribution as from_distribution
     from uncertain.evaluation.files import evaluate_files as evaluate_files
+    from uncertain.evaluation.gate import GateFailedError as GateFailedError
+    from uncertain.evaluation.gate import check_rules as check_rules
     from uncertain.evaluation.judge import evaluate as evaluate
     from uncertain.evaluation.ordinal import grid_spacing as grid_spacing
     from uncertain.evaluation.ordinal import log_cell_probabilities as log_cell_probabilities
@@ -152,6 +161,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Collected": "collected",
     "Controlled": "risk_control",
+    "GateFailedError": "gate",
     "Predictions": "predictions",
     "RankHistogram": "ranking_histogram",
     "RankState": "ranking_state",
@@ -168,9 +178,14 @@ _HOMES = {
     "brier": "scores",
     "calibration_tests": "cumulative_calibration",
     "central_interval": "regression",
+    "check_baseline": "baseline",
+    "check_rules": "gate",
     "classification_estimates": "classification_report",
     "collect": "recording",
+    "compare": "comparing",
+    "compare_files": "comparing_files",
     "compare_methods": "comparison",
+    "compare_stored": "comparing",
     "control_risk": "risk_control",
     "control_selective_risk": "risk_control",
     "coverage": "regression",
@@ -225,6 +240,7 @@ _HOMES = {
     "smooth_ece": "smooth_calibration",
     "smooth_ece_null": "smooth_calibration",
     "uncertainty_scores": "uncertainty",
+    "verdicts": "comparing",
     "versions": "provenance",
     "write_report": "report",
     "write_rows": "rows",

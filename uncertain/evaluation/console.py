@@ -105,6 +105,36 @@ def print_results(results: Results, *, console: Console | None = None) -> None:
         _print_task(results.select(task=task), console)
 
 
+def print_verdicts(results: Results, *, console: Console | None = None) -> None:
+    """Print what may be said of every difference, a line each, and mean ranks over tasks.
+
+    Example:
+        >>> row = Row("nll", 0.1, 0.05, 0.15, kind="difference", source="a", other="b", p_value=0.01)
+        >>> print_verdicts(Results([row]))
+        nll: b is lower than a by 0.100 [0.050, 0.150], p = 0.01
+    """
+    from uncertain.evaluation.comparing import MEAN_RANK, verdicts
+
+    console = console or Console()
+    for verdict in verdicts(results):
+        line = _plain(verdict.text, console)
+        console.print(Text(line, style="" if verdict.lower else "dim"), soft_wrap=True)
+    ranked = results.select(metric=MEAN_RANK)
+    if len(ranked):
+        _say(console, "")
+        _say(console, f"Mean ranks over {ranked.rows[0].n} tasks; 1 is the best", style="bold")
+        lines = [
+            {"figure": r.variant, "source": r.source, "value": number(r.value, 2),
+             "group": r.rank_group}
+            for r in ranked
+        ]  # fmt: skip
+        _print_lines(lines, console)
+        for remark in dict.fromkeys(row.reason for row in ranked if row.reason):
+            _say(console, remark, style="dim")
+    if said := results.metadata.get("p-values"):
+        _say(console, f"p-values: {said}.", style="dim")
+
+
 def _print_task(results: Results, console: Console) -> None:
     shown = _headlines(results)
     if not shown:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from uncertain import atomic
+from uncertain.evaluation import gate
 from uncertain.evaluation.judge import evaluate
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.readers import FORMATS, read_arrays, read_predictions
@@ -36,6 +37,8 @@ def evaluate_files(
     validation: Sequence[StrPath] = (),
     grid: float | None = None,
     ordinal: bool = False,
+    fail_if: Sequence[str] = (),
+    baseline: StrPath | None = None,
     command: str = "",
 ) -> Results:
     """Judge the predictions in files; several files are compared in pairs.
@@ -61,6 +64,10 @@ def evaluate_files(
             temperatures are fitted; without them halves of the judged rows scale each other.
         grid: Spacing of the grid that real targets lie on.
         ordinal: Whether the classes' order means something.
+        fail_if: Rules of what is not allowed, such as ``ece_debiased > 0.03`` (see
+            :mod:`~uncertain.evaluation.gate`).
+        baseline: Stored results or per-row scores that no figure may be worse than (see
+            :func:`~uncertain.evaluation.baseline.check_baseline`).
         command: The command line, kept in the results.
 
     Returns:
@@ -68,7 +75,9 @@ def evaluate_files(
 
     Raises:
         ValueError: A file can't be read or holds what can't be judged; nothing is written then.
-            Also an output that is an input, or another output.
+            Also an output that is an input, or another output; a rule that can't be read, or names
+            no figure.
+        GateFailedError: A rule was not kept; everything has been written.
         OSError: An output can't be written; found out before anything is read.
 
     Example:
@@ -80,14 +89,16 @@ def evaluate_files(
         >>> results == Results.read(folder / "table.json")
         True
     """
+    rules = gate.parse_rules(fail_if, has_baseline=baseline is not None)
     partners = [*validation, *(path for _, path in ood)]
-    inside = [*files, *partners, *([] if inputs is None else [inputs])]
-    _check_outputs({"--out": out, "--json": json, "--rows": rows}, inside)
-    sources = _read_sources(files, dict(columns or {}), by, renormalise=renormalise)
+    more = [path for path in (inputs, baseline) if path is not None]
+    inside = [*files, *partners, *more]
+    check_outputs({"--out": out, "--json": json, "--rows": rows}, inside)
+    sources = read_sources(files, dict(columns or {}), by, renormalise=renormalise)
     held_out = _read_validation(sources, validation, dict(columns or {}), renormalise=renormalise)
     predictions = [
         *sources,
-        *_read_ood(files, ood, dict(columns or {}), renormalise=renormalise),
+        *read_ood(files, ood, dict(columns or {}), renormalise=renormalise),
     ]
     if grid is not None or ordinal:
         predictions = [dataclasses.replace(p, grid=grid, ordinal=ordinal) for p in predictions]
@@ -114,10 +125,11 @@ def evaluate_files(
         from uncertain.evaluation.report import write_report
 
         write_report(results, predictions, out, title="Evaluation", command=command)
+    gate.hold(results, predictions, rules, baseline=baseline, level=level)
     return results
 
 
-def _check_outputs(outputs: Mapping[str, StrPath | None], inside: Sequence[StrPath]) -> None:
+def check_outputs(outputs: Mapping[str, StrPath | None], inside: Sequence[StrPath]) -> None:
     """Find out before anything is read what would be refused, or lost, at the end."""
     taken = {Path(path).resolve(): "read" for path in inside}
     for option, given in outputs.items():
@@ -135,9 +147,10 @@ def _check_outputs(outputs: Mapping[str, StrPath | None], inside: Sequence[StrPa
             raise ValueError(f"{option} names {path}, which is {clash}: name another file.")
 
 
-def _read_sources(
+def read_sources(
     files: Sequence[StrPath], columns: dict[str, str], by: Sequence[str], *, renormalise: bool
 ) -> list[Predictions]:
+    """Return the predictions of each file, named after it."""
     named = dict(columns)
     labels = named.get("labels")
     labels_from = None
@@ -163,13 +176,14 @@ def _is_file(name: str) -> bool:
     return bool(Path(name).suffix) and Path(name).is_file()
 
 
-def _read_ood(
+def read_ood(
     files: Sequence[StrPath],
     ood: Sequence[tuple[str, StrPath]],
     columns: dict[str, str],
     *,
     renormalise: bool,
 ) -> list[Predictions]:
+    """Return the strange rows of each source, without their labels."""
     by_name: dict[str, list[StrPath]] = {}
     for name, path in ood:
         by_name.setdefault(name, []).append(path)

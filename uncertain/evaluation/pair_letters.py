@@ -41,8 +41,13 @@ class Ranking(NamedTuple):
     level: float
 
 
-def adjusted(rows: Sequence[Row]) -> list[Row]:
+def adjusted(rows: Sequence[Row], *, family: str = "figure") -> list[Row]:
     """Return differences with Holm's p-values over the pairs and tasks of one figure.
+
+    Args:
+        rows: Differences.
+        family: ``figure``, or ``all`` for one family of all figures; items, trainings and both are
+            families of their own either way.
 
     Example:
         >>> pairs = [("a", "b", 0.01), ("a", "c", 0.04), ("b", "c", 0.03)]
@@ -55,7 +60,8 @@ def adjusted(rows: Sequence[Row]) -> list[Row]:
     families: dict[tuple[str, ...], list[int]] = {}
     for i, row in enumerate(rows):
         if row.p_value is not None:
-            families.setdefault((row.split, row.metric, row.variant, row.over), []).append(i)
+            figure = (row.split, row.metric, row.variant) if family == "figure" else ()
+            families.setdefault((*figure, row.over), []).append(i)
     found = list(rows)
     for members in families.values():
         values = holm([rows[i].p_value for i in members])  # type: ignore[arg-type,misc]

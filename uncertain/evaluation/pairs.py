@@ -50,6 +50,8 @@ def compare_sources(
     level: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
+    metrics: Collection[str] = (),
+    family: str = "figure",
 ) -> tuple[list[Row], Letters]:
     """Compare the sources of each task on its ``test`` split, and detection on its partners.
 
@@ -60,6 +62,8 @@ def compare_sources(
         level: Confidence level.
         replicates: Bootstrap replicates.
         seed: Of the bootstrap.
+        metrics: Which differences are returned, and adjusted for; all where there are none.
+        family: What Holm's p-values are over: see :func:`~.pair_letters.adjusted`.
 
     Returns:
         Rows of kind ``difference``, and the rank group of each compared figure, by task, split,
@@ -110,9 +114,10 @@ def compare_sources(
     models = {case.source for case in cases}
     splits = shares_tested(cases)
     rows += _over_trainings([row for row in figures if row.training], models, splits, level)
-    rows = adjusted(rows)
+    rows = adjusted([r for r in rows if not metrics or r.metric in metrics], family=family)
     tests = Counter((c.task, c.source) for c in cases if c.split == "test")
     rankings += augrc_rankings(rows, figures, tests)
+    rankings = [r for r in rankings if not metrics or r.key[2] in metrics]
     return marked(rows, tests), letters_of(rankings, rows)
 
 

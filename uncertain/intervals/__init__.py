@@ -12,6 +12,7 @@ two models on the same rows     :func:`mean` of the differences, :func:`crossed_
 several trainings               :func:`crossed`, :func:`over_trainings`
 several splits of one data set  :func:`corrected_resampled_t`
 several tests at once           :func:`holm`, :func:`rank_groups`
+several tasks                   :func:`mean_ranks`, :func:`sign_flip`
 ==============================  =========================================================================
 
 Everything takes ``weights`` and ``groups`` (the resampling unit) and returns an :class:`Estimate`.
@@ -69,6 +70,7 @@ from uncertain.intervals.proportions import (
     wilson,
     wilson_bounds,
 )
+from uncertain.intervals.ranks import MeanRanks, mean_ranks, sign_flip
 from uncertain.intervals.resampled import corrected_resampled_t
 
 __all__ = [
@@ -77,6 +79,7 @@ __all__ = [
     "Component",
     "Crossed",
     "Estimate",
+    "MeanRanks",
     "Placements",
     "add_components",
     "area_bounds",
@@ -99,6 +102,7 @@ __all__ = [
     "hanley_mcneil",
     "holm",
     "mean",
+    "mean_ranks",
     "mean_t",
     "normal_quantile",
     "normal_two_sided",
@@ -112,6 +116,7 @@ __all__ = [
     "ratio_sums",
     "ratio_t",
     "ratio_variance",
+    "sign_flip",
     "t_estimate",
     "t_quantile",
     "t_two_sided",

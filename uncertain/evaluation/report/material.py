@@ -20,7 +20,7 @@ from uncertain.evaluation.results import Results, Row, metric_key, natural_key, 
 from uncertain.evaluation.temperature_scaled import is_scaled
 
 CONTROL = "control"
-_PREFERRED = {
+PREFERRED = {
     "ece": ("equal_width,15,l1,top_label",),
     "ece_null": ("equal_width,15,l1,top_label",),
     "smooth_ece": ("reflected,bandwidth=value,top_label",),
@@ -246,7 +246,7 @@ def main_variant(metric: str, variants: Iterable[str]) -> str:
         'equal_width,15,l1,top_label'
     """
     found = sorted(variants)
-    for preferred in _PREFERRED.get(metric, ()):
+    for preferred in PREFERRED.get(metric, ()):
         if preferred in found:
             return preferred
     return found[0] if found else ""
