@@ -19,6 +19,7 @@ figures of numbers           :func:`central_interval`, :func:`coverage`, :func:`
                              :func:`quantile_calibration_error`; all of them: :func:`regression_estimates`
 scores of ranks and grids    :func:`ranked_probability_scores`, :func:`grid_spacing`,
                              :func:`log_cell_probabilities`
+rows or targets together     :func:`joint_nll`, :func:`dyadic_blocks`, :func:`energy_scores`
 rank by uncertainty          :func:`uncertainty_scores`, :func:`ranking_estimates`,
                              :func:`area_under_roc`, :func:`average_precision`,
                              :func:`false_positive_rate`
@@ -105,6 +106,9 @@ if TYPE_CHECKING:
     from uncertain.evaluation.files import evaluate_files as evaluate_files
     from uncertain.evaluation.gate import GateFailedError as GateFailedError
     from uncertain.evaluation.gate import check_rules as check_rules
+    from uncertain.evaluation.joint import dyadic_blocks as dyadic_blocks
+    from uncertain.evaluation.joint import energy_scores as energy_scores
+    from uncertain.evaluation.joint import joint_nll as joint_nll
     from uncertain.evaluation.judge import evaluate as evaluate
     from uncertain.evaluation.ordinal import grid_spacing as grid_spacing
     from uncertain.evaluation.ordinal import log_cell_probabilities as log_cell_probabilities
@@ -212,7 +216,10 @@ _HOMES = {
     "fit_venn_abers": "calibrators",
     "from_distribution": "distributions",
     "grid_spacing": "ordinal",
+    "dyadic_blocks": "joint",
+    "energy_scores": "joint",
     "interval_score": "scores",
+    "joint_nll": "joint",
     "log_cell_probabilities": "ordinal",
     "randomised_pit": "discrete_pit",
     "ranked_probability_scores": "ordinal",

@@ -22,7 +22,7 @@ from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Results, Row
 from uncertain.evaluation.row_scores import class_arrays
 from uncertain.evaluation.subgroups import subgroup_rows, subgroups
-from uncertain.intervals import Estimate, check_level, mean
+from uncertain.intervals import Estimate, check_level, mean, undefined
 
 
 def evaluate(
@@ -155,6 +155,7 @@ def judge_one(
             seed=seed,
             grid=case.grid,
         )
+    estimates = [*estimates, *joint_estimates(case, level=level, seed=seed)]
     return [
         Row.from_estimate(
             metric,
@@ -177,6 +178,48 @@ def _checked(case: Predictions) -> Predictions:
             "`from_distribution`, `read_predictions` or `Predictions`."
         )
     return case
+
+
+def joint_estimates(
+    case: Predictions, *, level: float = 0.95, seed: int = 0
+) -> list[tuple[str, str, str, Estimate]]:
+    """Return the scores of several rows, or several targets, together, where there are such.
+
+    ``joint_nll`` on disjoint blocks of ten rows where predictions have members, and the energy score
+    where rows have several targets.
+
+    Example:
+        >>> from uncertain.families import ArrayDistribution
+        >>> d = ArrayDistribution("normal", {"loc": np.zeros(9), "scale": np.ones(9)})
+        >>> joint_estimates(Predictions(d, np.zeros(9)))
+        []
+    """
+    from uncertain.evaluation import joint
+
+    found: list[tuple[str, str, str, Estimate]] = []
+    y, d = np.asarray(case.target), case.distribution
+    n_groups = None if case.groups is None else len(np.unique(case.groups))
+    absent = partial(undefined, n=len(case), level=level, n_groups=n_groups)
+    if d.members is not None and d.members > 1:
+        variant = f"disjoint,{joint.SIZE}"
+        if case.weights is not None or case.groups is not None:
+            figure = absent("blocks of rows have no weights or groups")
+        elif len(case) < 2 * joint.SIZE:
+            figure = absent(f"fewer than two blocks of {joint.SIZE} rows")
+        else:
+            try:
+                figure = joint.joint_nll(d, y, level=level, seed=seed)._replace(n=len(case))
+            except TypeError as error:
+                figure = absent(str(error).rstrip("."))
+        found.append(("joint_nll", variant, "estimate", figure))
+    if d.event_shape and d.event_shape[0] > 1 and not case.is_classification:
+        try:
+            scores = joint.sampled_energy_scores(d, y, seed=seed)
+            figure = mean(scores, weights=case.weights, groups=case.groups, level=level)
+        except TypeError as error:
+            figure = absent(str(error).rstrip("."))
+        found.append(("energy_score", f"fair,{joint.DRAWS}", "estimate", figure))
+    return found
 
 
 def _without_trivial_groups(case: Predictions) -> Predictions:

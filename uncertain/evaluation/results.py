@@ -31,11 +31,11 @@ FORMAT_VERSION = 1
 
 METRICS = (
     "accuracy", "nll", "brier", "ece", "ece_null", "ece_debiased", "rms_calibration_error_debiased",
-    "rps", "grid_nll",
     "smooth_ece", "smooth_ece_null", "adaptive_calibration_error",
     "calibration_ks", "calibration_kuiper", "spiegelhalter_z",
     "brier_miscalibration", "brier_discrimination", "brier_uncertainty",
     "log_miscalibration", "log_discrimination", "log_uncertainty",
+    "rps", "grid_nll", "joint_nll", "energy_score",
     "crps", "rmse", "mae", "coverage", "interval_score", "sharpness", "pit_ks",
     "quantile_calibration_error", "quantile_calibration_error_null",
     "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive",

@@ -35,6 +35,8 @@ _GIVEN_THE_LABEL = (
     "group by predicted"
 )
 _CALIBRATION = (
+    "discrimination",
+    "uncertainty",
     "ece",
     "calibration",
     "reliability",

@@ -239,6 +239,21 @@ GLOSSARY: dict[str, Entry] = {
         "Summed over the thresholds between classes, or between the cells of the target's grid.",
         "Depends on the number of classes.",
     ),
+    "joint_nll": Entry(
+        "Joint NLL",
+        "lower",
+        "Mean −log P of the targets of a block of rows together, in nats a block.",
+        "Members' likelihoods are multiplied within each and then mixed (Osband et al. 2022); the "
+        "variant names blocks and their size.",
+        "On blocks of unrelated rows it says little more than the NLL.",
+    ),
+    "energy_score": Entry(
+        "Energy score",
+        "lower",
+        "The CRPS of several targets together, in their unit.",
+        "Fair estimate from draws of the prediction (Gneiting and Raftery 2007).",
+        "Sees errors of the marginals better than those of the dependence; mixes the targets' units.",
+    ),
     "grid_nll": Entry(
         "NLL of the cell",
         "lower",
