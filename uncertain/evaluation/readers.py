@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from uncertain import checks
+from uncertain.evaluation.array_files import read_npy, read_npz
 from uncertain.evaluation.assemble import build_predictions, one_per_row
 from uncertain.evaluation.predictions import RESERVED, Predictions
 from uncertain.evaluation.roles import assign_roles
@@ -147,21 +147,12 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
         raise ValueError(f"{path}: the file is empty (0 bytes).")
     try:
         if suffix == ".npz":
-            return _read_npz(path), {}
+            return read_npz(path), {}
         if suffix == ".npy":
-            return {"predictions": np.load(path, allow_pickle=False)}, {}
+            return {"predictions": read_npy(path)}, {}
         return _read_table(path)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged files raise whatever their library trips over
         raise ValueError(_unreadable(path, error)) from error
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    # Opened here rather than by NumPy, which leaves a damaged file open.
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        # A .npy renamed to .npz loads as a bare array.
-        if isinstance(file, np.ndarray):
-            raise ValueError("it holds one bare array: rename it to .npy")
-        return {name: file[name] for name in file.files}
 
 
 def _read_table(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -176,9 +167,10 @@ def _read_table(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             )
         table = csv.read_csv(path)
     else:
-        import pyarrow.parquet as parquet
+        from uncertain.predictive.sealed import read_table
 
-        table = parquet.read_table(path)
+        with path.open("rb") as stream:
+            table = read_table(stream)
     if table.num_rows == 0:
         raise ValueError("the table has no rows")
     metadata = json.loads((table.schema.metadata or {}).get(b"uncertain", b"{}"))

@@ -107,10 +107,10 @@ def write(results: Results, path: atomic.StrPath, *, format: str | None = None) 
     if (format or _suffix(path)[1:]) == "json":
         atomic.write_text(path, to_json(results))
         return
-    import pyarrow.parquet as parquet
+    from uncertain.predictive.sealed import write_table
 
     with atomic.atomic_path(path) as temporary:
-        parquet.write_table(to_arrow(results), temporary)
+        write_table(to_arrow(results), temporary)
 
 
 def read(path: atomic.StrPath) -> Results:
@@ -129,10 +129,11 @@ def read(path: atomic.StrPath) -> Results:
     try:
         if suffix == ".json":
             return from_json(file.read_text(encoding="utf-8"))
-        import pyarrow.parquet as parquet
+        from uncertain.predictive.sealed import read_table
 
-        return from_arrow(parquet.read_table(file))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        with file.open("rb") as stream:
+            return from_arrow(read_table(stream))
+    except Exception as error:  # a damaged file raises whatever its library trips over
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error) else "damaged"
         raise ValueError(f"{file}: it can't be read as results: {reason}.") from error
 

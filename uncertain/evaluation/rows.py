@@ -55,9 +55,9 @@ def write_rows(predictions: Sequence[Predictions], path: str | Path) -> None:
 
             csv.write_csv(table, temporary)
         else:
-            import pyarrow.parquet as parquet
+            from uncertain.predictive.sealed import write_table
 
-            parquet.write_table(table, temporary)
+            write_table(table, temporary)
 
 
 def check_format(path: Path) -> None:

@@ -16,6 +16,7 @@ from uncertain.predictive.arrays import Device, to_arrays
 from uncertain.predictive.batches import Progress, Take, modules_of, run_batches
 from uncertain.predictive.composition import rebuild
 from uncertain.predictive.rows import concat
+from uncertain.predictive.sealed import sealed
 from uncertain.predictive.tables import PredictionRows, to_rows_table
 
 Predictor = Callable[[Any], Distribution]
@@ -121,7 +122,10 @@ def _writer(path: StrPath) -> Iterator[Take]:
         def write(piece: Distribution, _: Any) -> None:
             table = to_rows_table(PredictionRows(to_arrays(piece)))
             if not opened:
-                opened.append(stack.enter_context(parquet.ParquetWriter(temporary, table.schema)))
+                writer = parquet.ParquetWriter(
+                    temporary, sealed(table.schema), write_page_checksum=True
+                )
+                opened.append(stack.enter_context(writer))
             opened[0].write_table(table)
 
         yield write

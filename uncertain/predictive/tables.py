@@ -20,6 +20,7 @@ from uncertain import checks
 from uncertain.atomic import StrPath, atomic_path
 from uncertain.families import ArrayDistribution, from_table, to_table
 from uncertain.predictive.provenance import FittedOn
+from uncertain.predictive.sealed import read_table, write_table
 
 if TYPE_CHECKING:
     import pyarrow
@@ -185,11 +186,9 @@ def write_rows(path: StrPath, rows: PredictionRows) -> None:
     Raises:
         OSError: Where ``path`` cannot be written.
     """
-    import pyarrow.parquet as parquet
-
     table = to_rows_table(rows)
     with atomic_path(path) as temporary:
-        parquet.write_table(table, temporary)
+        write_table(table, temporary)
 
 
 def read_rows(path: StrPath) -> PredictionRows:
@@ -199,21 +198,20 @@ def read_rows(path: StrPath) -> PredictionRows:
         FileNotFoundError: Where there is none.
         ValueError: Where it is no Parquet file, is truncated, or holds no predictions.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    try:
-        # Opened here: a FileNotFoundError of Python's own, and no guessing of partitions from names.
-        with open(path, "rb") as stream:
-            table = parquet.read_table(stream)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, EOFError) as error:
-        raise ValueError(
-            f"`{path}` should be a Parquet file of predictions, got one that cannot be read "
-            f"({error}): it is cut off or of another kind."
-        ) from error
+    # Opened here: a FileNotFoundError of Python's own, and no guessing of partitions from names.
+    with open(path, "rb") as stream:
+        try:
+            table = read_table(stream)
+        except Exception as error:  # a damaged file raises whatever pyarrow trips over
+            raise ValueError(
+                f"`{path}` should be a Parquet file of predictions, got one that cannot be read "
+                f"({error}): it is cut off or of another kind."
+            ) from error
     try:
         return from_rows_table(table)
-    except ValueError as error:
+    except (KeyError, AttributeError) as error:
+        raise ValueError(f"`{path}` should say what its columns are, got damaged facts.") from error
+    except (ValueError, TypeError) as error:
         raise ValueError(f"`{path}`: {error}") from error
 
 
