@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from tests.evaluation.cases import classifier
 from uncertain import families
-from uncertain.evaluation import evaluate, fit_temperature
+from uncertain.evaluation import coverage_p_value, evaluate, fit_temperature, fit_thr
 from uncertain.evaluation.leakage import LEAK
 from uncertain.families import ArrayDistribution
 
@@ -52,3 +53,31 @@ class TestPostHocCalibration:
         }
         assert found[""].p_value < 1e-6
         assert abs(found["temperature_scaled"].value) < 1e-6
+
+
+class TestConformalCoverage:
+    """4.12: coverage fluctuates as Beta(n + 1 - l, l) about its goal: no fixed tolerance fits."""
+
+    def test_a_usual_fluctuation_is_no_failure_and_a_systematic_one_is(self):
+        # 100 calibration rows: 84 % of an endless test set is within what the law allows.
+        assert coverage_p_value(8_400, 10_000, n=100, alpha=0.1) > 0.05
+        # The same 84 % after 10,000 calibration rows is a failure.
+        assert coverage_p_value(8_400, 10_000, n=10_000, alpha=0.1) < 1e-6
+
+    def test_coverages_of_repetitions_have_the_law_s_spread(self):
+        rng = np.random.default_rng(0)
+        covered = []
+        for _ in range(400):
+            p = rng.dirichlet([1, 1, 1], 550)
+            y = (p.cumsum(axis=1) > rng.random((550, 1))).argmax(axis=1)
+            fitted = fit_thr(ArrayDistribution("categorical", {"probs": p[:50]}), y[:50], alpha=0.2)
+            sets = fitted(ArrayDistribution("categorical", {"probs": p[50:]}))
+            covered.append(sets[np.arange(500), y[50:]].mean())
+        missed = 10  # floor(51 * 0.2)
+        a, b = 51 - missed, missed
+        mean, variance = a / (a + b), a * b / (a + b) ** 2 / (a + b + 1)
+        binomial = (mean * (1 - mean) - variance) / 500
+        spread = np.sqrt(variance + binomial)
+        # Four standard errors of a mean, and of a standard deviation of 400 values.
+        assert np.mean(covered) == pytest.approx(mean, abs=4 * spread / 20)
+        assert np.std(covered) == pytest.approx(spread, rel=4 / np.sqrt(800))

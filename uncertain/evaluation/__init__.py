@@ -32,6 +32,8 @@ abstain by uncertainty       :func:`area_under_generalised_risk_coverage`,
                              :func:`risk_at_coverage`, :func:`coverage_at_risk`
 calibrate after training     :func:`fit_temperature` and more in
                              :mod:`uncertain.evaluation.calibrators`
+promise a coverage           :func:`evaluate_conformal` and more in
+                             :mod:`uncertain.evaluation.conformal`
 stream and shard             :class:`RankHistogram`, :class:`RankState`, :func:`reduce_states`
 compare models               :func:`compare`, :func:`compare_files`, :func:`verdicts`,
                              :func:`paired_mean`, :func:`compare_methods`,
@@ -95,6 +97,14 @@ if TYPE_CHECKING:
     from uncertain.evaluation.comparison_bootstrap import (
         ranking_differences as ranking_differences,
     )
+    from uncertain.evaluation.conformal import conformal_rows as conformal_rows
+    from uncertain.evaluation.conformal import coverage_p_value as coverage_p_value
+    from uncertain.evaluation.conformal import evaluate_conformal as evaluate_conformal
+    from uncertain.evaluation.conformal import fit_aps as fit_aps
+    from uncertain.evaluation.conformal import fit_cqr as fit_cqr
+    from uncertain.evaluation.conformal import fit_normalised_residuals as fit_normalised_residuals
+    from uncertain.evaluation.conformal import fit_raps as fit_raps
+    from uncertain.evaluation.conformal import fit_thr as fit_thr
     from uncertain.evaluation.corp import score_decomposition as score_decomposition
     from uncertain.evaluation.cumulative_calibration import calibration_tests as calibration_tests
     from uncertain.evaluation.discrete_pit import randomised_pit as randomised_pit
@@ -190,49 +200,57 @@ _HOMES = {
     "compare_files": "comparing_files",
     "compare_methods": "comparison",
     "compare_stored": "comparing",
+    "conformal_rows": "conformal",
     "control_risk": "risk_control",
     "control_selective_risk": "risk_control",
     "coverage": "regression",
     "coverage_at_risk": "ranking",
+    "coverage_p_value": "conformal",
     "crps": "scores",
     "disentangle": "disentanglement",
+    "dyadic_blocks": "joint",
     "ece": "calibration",
     "ece_debiased": "calibration",
     "ece_null": "calibration",
+    "energy_scores": "joint",
     "evaluate": "judge",
+    "evaluate_conformal": "conformal",
     "evaluate_files": "files",
     "excess_area_under_risk_coverage": "ranking",
     "false_positive_rate": "ranking",
+    "fit_aps": "conformal",
     "fit_bbq": "calibrators",
     "fit_beta": "calibrators",
+    "fit_cqr": "conformal",
     "fit_dirichlet": "calibrators",
     "fit_histogram_binning": "calibrators",
     "fit_isotonic": "calibrators",
     "fit_matrix": "calibrators",
+    "fit_normalised_residuals": "conformal",
     "fit_quantile_recalibration": "calibrators",
+    "fit_raps": "conformal",
     "fit_scale": "calibrators",
     "fit_temperature": "calibrators",
+    "fit_thr": "conformal",
     "fit_vector": "calibrators",
     "fit_venn_abers": "calibrators",
     "from_distribution": "distributions",
     "grid_spacing": "ordinal",
-    "dyadic_blocks": "joint",
-    "energy_scores": "joint",
     "interval_score": "scores",
     "joint_nll": "joint",
-    "log_cell_probabilities": "ordinal",
-    "randomised_pit": "discrete_pit",
-    "ranked_probability_scores": "ordinal",
     "learn_then_test": "risk_control",
     "load_calibrator": "calibrators",
     "load_collected": "collected",
+    "log_cell_probabilities": "ordinal",
     "nll": "scores",
     "paired_bootstrap": "comparison_bootstrap",
     "paired_mean": "comparison",
     "pit_histogram": "pit",
     "pit_ks": "quantile_calibration",
     "quantile_calibration_error": "quantile_calibration",
+    "randomised_pit": "discrete_pit",
     "rank_curve": "ranking",
+    "ranked_probability_scores": "ordinal",
     "ranking_differences": "comparison_bootstrap",
     "ranking_estimates": "ranking",
     "rating_entropy": "disentanglement",

@@ -44,6 +44,8 @@ METRICS = (
     "coverage_at_1_risk", "coverage_at_5_risk",
     "parts_correlation", "epistemic_slope", "aleatoric_slope", "noise_aleatoric_rise",
     "noise_epistemic_share", "noise_spill", "rating_correlation", "rating_correlation_gain",
+    "conformal_coverage", "set_size", "interval_width", "conformal_coverage_by_size",
+    "conformal_coverage_by_class", "conformal_coverage_by_group",
 )  # fmt: skip
 """The usual metrics in the order a reader wants them; others follow by name."""
 

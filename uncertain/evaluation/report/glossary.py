@@ -411,6 +411,49 @@ GLOSSARY: dict[str, Entry] = {
         "Difference of two rank correlations on the same rows; jackknife interval.",
         "Red where it is not above 0.",
     ),
+    "conformal_coverage": Entry(
+        "Conformal coverage",
+        "nominal",
+        "Share of targets inside a conformal set or interval; the variant has method and goal.",
+        "Wilson interval. The p-value is that of the Beta-binomial law which the coverage follows where "
+        "rows are exchangeable, so that calibration sets of any size are judged fairly.",
+        "Says nothing of any one kind of row, and nothing is promised where inputs have shifted.",
+    ),
+    "set_size": Entry(
+        "Set size",
+        "lower",
+        "Mean number of classes in a conformal set.",
+        "Student's t interval over rows or groups; empty sets count as 0.",
+        "Compare only at equal coverage.",
+    ),
+    "interval_width": Entry(
+        "Interval width",
+        "lower",
+        "Mean width of a conformal interval, in the target's unit.",
+        "Student's t interval over rows or groups; infinite where calibration rows were too few.",
+        "Compare only at equal coverage.",
+    ),
+    "conformal_coverage_by_size": Entry(
+        "Coverage by size",
+        "nominal",
+        "Conformal coverage of the rows whose set has one size, or whose width is in one quarter.",
+        "Wilson interval; parts of fewer than 20 rows are left out.",
+        "A method that adapts to the row keeps its coverage at every size.",
+    ),
+    "conformal_coverage_by_class": Entry(
+        "Coverage by class",
+        "nominal",
+        "Conformal coverage of the rows of one true class.",
+        "Wilson interval; parts of fewer than 20 rows are left out.",
+        "Not promised: one class may pay for the others.",
+    ),
+    "conformal_coverage_by_group": Entry(
+        "Coverage by group",
+        "nominal",
+        "Conformal coverage of the rows of one group that had a threshold of its own.",
+        "Wilson interval; parts of fewer than 20 rows are left out.",
+        "",
+    ),
     "train_seconds": Entry(
         "Training, CPU s",
         "lower",
@@ -448,6 +491,12 @@ COSTS = (
     "forward_passes",
 )
 """Metrics that are costs, shown beside quality rather than in it."""
+
+CONFORMAL = (
+    "conformal_coverage", "set_size", "interval_width", "conformal_coverage_by_size",
+    "conformal_coverage_by_class", "conformal_coverage_by_group",
+)  # fmt: skip
+"""Metrics of conformal sets, which have a section of their own."""
 
 PARTS = {
     "parts_correlation": "well below 0.8",

@@ -13,7 +13,7 @@ from uncertain import families
 from uncertain.evaluation.corp import SCORES, TERMS
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking_sums import SELECTIVE
-from uncertain.evaluation.report.glossary import COSTS
+from uncertain.evaluation.report.glossary import CONFORMAL, COSTS
 from uncertain.evaluation.report.html import Attributes
 from uncertain.evaluation.report.svg import series_style
 from uncertain.evaluation.results import Results, Row, metric_key, natural_key, split_key
@@ -204,8 +204,8 @@ class Material:
 
 
 def _raw(results: Results) -> Results:
-    """Leave out what was had after temperature scaling: it has a section of its own."""
-    rows = [row for row in results.rows if not is_scaled(row)]
+    """Leave out what has a section of its own: conformal sets, and figures after scaling."""
+    rows = [row for row in results.rows if not is_scaled(row) and row.metric not in CONFORMAL]
     return results if len(rows) == len(results) else Results(rows, results.metadata)
 
 

@@ -12,6 +12,7 @@ from uncertain import atomic, checks
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.report import (
     comparison,
+    conformal,
     detection,
     disentanglement,
     scaling,
@@ -87,6 +88,7 @@ def render_report(
         ("subgroups", "Subgroups", "Is it good everywhere?", subgroups.subgroup_tables),
         ("shift", "Shift", "What happens as inputs shift?", sections.shifts),
         ("comparison", "Comparison", "Which model is better?", comparison.comparisons),
+        ("conformal", "Conformal", "Do conformal sets keep their promise?", conformal.promises),
         ("scaled", "Temperature", "And after temperature scaling?", scaling.scaled),
         ("cost", "Cost", "What does it cost?", sections.costs),
         ("mistakes", "Mistakes", "Most confident mistakes", sections.mistakes),

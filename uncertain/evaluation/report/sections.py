@@ -171,7 +171,7 @@ def everything(material: Material) -> str:
 
 def glossary(material: Material) -> str:
     """Return every metric of the report, and the words it uses, explained."""
-    used = sorted({row.metric for row in material.results.rows}, key=metric_key)
+    used = sorted({row.metric for row in material.every.rows}, key=metric_key)
     blocks = [
         _definition(entry(m).label, entry(m).meaning, entry(m).convention, entry(m).caution)
         for m in used
