@@ -23,7 +23,9 @@ import uncertain
 
 _LOGGER = getLogger(__name__)
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # figure_style
+sys.path.insert(0, str(HERE))  # figure_style, results_tables
+
+import results_tables  # noqa: E402  (found through the line above)
 
 project = "uncertain"
 author = "the uncertain developers"
@@ -132,8 +134,15 @@ def _tables(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
     lines[first:end] = [*made, ""]
 
 
+def _results(app: Any, name: str, source: list[str]) -> None:
+    """Put the tables of stored results into their page."""
+    if name == "results":
+        source[0] = source[0].replace(results_tables.MARK, results_tables.page(HERE / "results"))
+
+
 def setup(app: Any) -> None:
     """Register mathematics as MathML, which browsers draw by themselves."""
     app.connect("autodoc-process-docstring", _tables)
     app.connect("autodoc-skip-member", _without_fields)
+    app.connect("source-read", _results)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))

@@ -10,9 +10,9 @@ import pytest
 from uncertain.benchmark import SUITES, Task
 from uncertain.benchmark.study import half_of, tasks_of, unit_of
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[1] / "docs"))
 
-import protocols
+import protocols_page as protocols
 
 CHEAP = ("wine", "iris", "autompg", "breast_cancer", "diabetes_high", "diabetes")
 

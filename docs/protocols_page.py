@@ -1,6 +1,6 @@
 """Write the hashes of every split of every suite into ``docs/protocols.md``.
 
-    python benchmarks/protocols.py [--check]
+    python docs/protocols_page.py [--check]
 
 Reads every data set that is here, so it takes a minute or two; tasks whose data are not here keep the
 lines that the page has. ``--check`` changes nothing and fails where the page differs.
@@ -17,7 +17,7 @@ from uncertain.benchmark import SUITES, Task
 from uncertain.benchmark.split_rows import describe_rows
 from uncertain.benchmark.study import half_of, seeds_of, unit_of
 
-PAGE = Path(__file__).parents[1] / "docs" / "protocols.md"
+PAGE = Path(__file__).parent / "protocols.md"
 BEGIN, END = "<!-- split hashes -->\n", "<!-- end of split hashes -->\n"
 DESK_SEEDS = 3
 
@@ -65,7 +65,7 @@ def main() -> None:
     if check and made != page:
         sys.exit(f"{PAGE} differs from the splits: run {sys.argv[0]}")
     PAGE.write_text(made)
-    print(f"wrote {PAGE}")
+    sys.stdout.write(f"wrote {PAGE}\n")
 
 
 if __name__ == "__main__":
