@@ -57,7 +57,7 @@ $(VENV)/.ready-dev: $(facts)
 	@echo "Setting up $(VENV): a few minutes, once."
 	@$(MAKE) --no-print-directory $(VENV)/bin/python
 	$(pip) -c constraints.txt torch
-	$(pip) -c constraints.txt -e '.[benchmark,docs,dev]'
+	$(pip) -c constraints.txt -e '.[benchmark,bayesian,docs,dev]'
 	@touch $(VENV)/.ready-demo $@
 
 $(VENV)/.ready-demo: $(facts)

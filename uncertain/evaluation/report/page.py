@@ -101,7 +101,7 @@ def render_report(
     body = _masthead(material, title, there) + element(
         "main", _main(material, there), {"id": "main"}
     )
-    return _document(title, body)
+    return document(title, body)
 
 
 def _main(material: Material, parts: Sequence[Part]) -> str:
@@ -138,7 +138,8 @@ def _masthead(material: Material, title: str, parts: Sequence[Part]) -> str:
     )
 
 
-def _document(title: str, body: str) -> str:
+def document(title: str, body: str) -> str:
+    """Return a whole page around its body, with the report's style and no way out."""
     made_by = "Made by uncertain. One file, no script, nothing loaded from elsewhere."
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
