@@ -482,3 +482,27 @@ def test_area_covers(area: float, n: int, kind: dict[str, object]) -> None:
     # side cells have fewer and are held to what such a sample can show.
     repetitions, slack = (2000, 0.0) if not kind else (500, 0.015)
     assert simulate.coverage(estimate, area, repetitions) >= simulate.REQUIRED - slack
+
+
+@pytest.mark.parametrize("rows", [64, 400])
+def test_large_cells_have_gamma_weights(rows: int) -> None:
+    """Drawn through a normal: quantiles and moments are a Gamma's, far into both tails."""
+    totals = np.full(40, float(rows))
+    drawn = iv.gamma_weights(totals, totals, replicates=10_000, seed=1).ravel()
+    law = stats.gamma(rows)
+    assert drawn.mean() == pytest.approx(rows, rel=1e-3)
+    assert drawn.var() == pytest.approx(rows, rel=0.01)
+    assert stats.skew(drawn) == pytest.approx(2 / rows**0.5, abs=0.02)
+    for p in (1e-4, 0.01, 0.5, 0.99, 0.9999):
+        # 400,000 draws know the share below a quantile to a few of its standard errors.
+        assert np.mean(drawn <= law.ppf(p)) == pytest.approx(
+            p, abs=4 * (p * (1 - p) / 4e5) ** 0.5 + 1e-5
+        )
+
+
+def test_small_and_large_cells_stand_side_by_side() -> None:
+    totals = np.array([0.0, 3.0, 500.0, 7.0])
+    drawn = iv.gamma_weights(totals, totals, replicates=4000)
+    np.testing.assert_allclose(drawn.mean(axis=0), totals, rtol=0.05)
+    np.testing.assert_allclose(drawn.var(axis=0), totals, rtol=0.15)
+    assert (drawn >= 0).all()

@@ -27,10 +27,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from uncertain import checks, intervals
 from uncertain.evaluation.exact import ExactSum
+from uncertain.evaluation.top_label import chunk_rows, top_label
 from uncertain.intervals import Estimate
-
-_CHUNK_ELEMENTS = 1 << 18
-"""Probabilities scored at a time: a float64 buffer of 2 MiB."""
 
 
 class RowScores(NamedTuple):
@@ -74,13 +72,12 @@ def row_scores(
     n, classes = p.shape
     correct, confidence = np.empty(n, np.bool_), np.empty(n, p.dtype)
     nll, brier = np.empty(n), np.empty(n)
-    step = max(1, _CHUNK_ELEMENTS // classes)
+    step = chunk_rows(classes)
     for start in range(0, n, step):
         part = slice(start, start + step)
         chunk, truth = p[part], y[part]
         rows = np.arange(len(truth))
-        best = chunk.argmax(axis=1)
-        correct[part], confidence[part] = best == truth, chunk[rows, best]
+        confidence[part], correct[part] = top_label(chunk, truth)
         # One memory order whatever the input's: the order of additions in a row is then fixed.
         errors = np.array(chunk, dtype=np.float64, order="C")
         if logs is None:

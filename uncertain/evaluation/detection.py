@@ -19,8 +19,8 @@ from uncertain.evaluation.ranking_sums import SELECTIVE
 from uncertain.evaluation.results import Row
 from uncertain.evaluation.uncertainty import (
     control_scores,
+    mistaken,
     models_scores,
-    predicted_classes,
     uncertainty_scores,
 )
 from uncertain.intervals import Estimate
@@ -47,7 +47,7 @@ def detection_rows(
 
 def error_rows(case: Predictions, *, level: float, replicates: int, seed: int) -> list[Row]:
     """Return how well each score ranks the mistakes: AUROC, AUPR both ways, FPR95, selective risk."""
-    wrong = predicted_classes(case) != np.asarray(case.target)
+    wrong = mistaken(case)
     rows: list[Row] = []
     for name, score in models_scores(uncertainty_scores(case)).items():
         estimates = ranking_estimates(

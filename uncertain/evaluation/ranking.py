@@ -321,7 +321,7 @@ def ranking_estimates(
 ) -> dict[str, Estimate]:
     """Return every ranking figure with its interval, from one sort and one bootstrap.
 
-    AUROC has an interval from DeLong's variance, the others from the bootstrap of at most 1,024
+    AUROC has an interval from DeLong's variance, the others from the bootstrap of at most 512
     score bins (:func:`uncertain.intervals.cell_weights`). No order, batching or sharding of the
     rows changes a bit of the answer.
 

@@ -1,6 +1,6 @@
 r"""Intervals of ranking figures from the bootstrap of score bins.
 
-Rows are binned by score: where there are at most 1,024 distinct scores each is its own bin, else
+Rows are binned by score: where there are at most 512 distinct scores each is its own bin, else
 bins hold equal shares of both classes' mass. A replicate draws the weight of every (bin, class)
 cell, so it costs O(bins) whatever the number of rows; within a bin the two classes are taken as
 evenly mixed. Replicates scatter about the figure of the *bins*, and that scatter is put round the
@@ -38,7 +38,7 @@ from uncertain.intervals import (
 )
 from uncertain.intervals.estimate import t_quantile
 
-BINS = 1024
+BINS = 512
 _BLOCK = 64
 NAMES = ("aupr_positive", "aupr_negative", "fpr95_positive", "fpr95_negative", *SELECTIVE)
 _BOUNDS = {"augrc": (0.0, 0.5)}
@@ -351,8 +351,15 @@ def _selective_floors(found: dict[str, Estimate], ties: Ties, rows: float) -> di
     for risk in RISKS:
         e = found[coverage_name(risk)]
         if not math.isnan(e.low):
-            slack = t_quantile((1 + e.level) / 2, math.inf) / math.sqrt(share)
-            ends = [ranking_sums.coverage_at(ties, risk, slack=side * slack) for side in (-1, 1)]
+            z = t_quantile((1 + e.level) / 2, math.inf)
+            skew = (z * z - 1) / 6
+            # Half a row for counting in whole ones, and the binomial's lean to few mistakes.
+            ends = [
+                ranking_sums.coverage_at(
+                    ties, risk, slack=side * z / math.sqrt(share), more=(skew + side / 2) / share
+                )
+                for side in (-1, 1)
+            ]
             found[coverage_name(risk)] = e._replace(
                 low=min(ends[0], e.low), high=max(ends[1], e.high)
             )

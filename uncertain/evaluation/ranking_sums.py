@@ -266,7 +266,7 @@ def risk_at(ties: Ties, coverage: float) -> float:
     return (up0 + part * (up1 - up0)) / target
 
 
-def coverage_at(ties: Ties, risk: float, *, slack: float = 0.0) -> float:
+def coverage_at(ties: Ties, risk: float, *, slack: float = 0.0, more: float = 0.0) -> float:
     r"""Return the largest coverage with a risk of at most ``risk``, 0 where there is none.
 
     Args:
@@ -274,17 +274,19 @@ def coverage_at(ties: Ties, risk: float, *, slack: float = 0.0) -> float:
         risk: The largest accepted share of mistakes.
         slack: Standard errors :math:`\sqrt{r (1 - r) C}` that the number of mistakes in a weight C
             of accepted rows may exceed (or, negative, must fall short of) :math:`r C` by.
+        more: Mistakes beyond that: what the normal law leaves out of a small binomial.
     """
     total = ties.positives + ties.negatives
     if not total:
         return math.nan
     last = -1
-    for start in range(0, len(ties.up), _CHUNK):
+    for start in reversed(range(0, len(ties.up), _CHUNK)):
         up = ties.up[start : start + _CHUNK].astype(np.float64)
         covered = up + ties.down[start : start + _CHUNK]
-        fits = up <= _allowed(covered, risk, slack) * (1 + _ROUNDING)
+        fits = up <= _allowed(covered, risk, slack) * (1 + _ROUNDING) + more
         if fits.any():
             last = start + len(fits) - 1 - int(np.argmax(fits[::-1]))
+            break
     up0, down0 = _through(ties, last)
     if last == len(ties.up) - 1 or slack:
         return (up0 + down0) / total

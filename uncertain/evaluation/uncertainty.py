@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from uncertain import families
 from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.top_label import chunk_rows, largest, top_label
 
 CONTROL = "control:"
 """Prefix of the scores that look at no model; they stand in every OOD table."""
 
 _BLOCK = 65_536
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 def uncertainty_scores(predictions: Predictions) -> dict[str, NDArray[np.float64]]:
@@ -38,7 +40,11 @@ def uncertainty_scores(predictions: Predictions) -> dict[str, NDArray[np.float64
     distribution = predictions.distribution
     scores: dict[str, NDArray[np.float64]] = {}
     if predictions.is_classification:
-        blocks = [_class_scores(block) for block in _blocks(distribution)]
+        p = stated_probabilities(distribution)
+        if p is None:
+            blocks = [_class_scores(block) for block in _blocks(distribution)]
+        else:
+            blocks = [_of_probabilities(p[part]) for part in _parts(p)]
         scores |= {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     else:
         scores |= _spread(distribution) | _epistemic(distribution)
@@ -66,6 +72,41 @@ def predicted_classes(predictions: Predictions) -> NDArray[np.intp]:
     return np.concatenate(found)
 
 
+def mistaken(predictions: Predictions) -> NDArray[np.bool_]:
+    """Return whether the most probable class of each row, the first of equals, is not its label.
+
+    Example:
+        >>> p = np.array([[0.5, 0.5], [0.5, 0.5]])
+        >>> d = families.ArrayDistribution("categorical", {"probs": p})
+        >>> mistaken(Predictions(d, np.array([0, 1])))
+        array([False,  True])
+    """
+    target = np.asarray(predictions.target)
+    p = stated_probabilities(predictions.distribution)
+    if p is None:
+        return np.asarray(predicted_classes(predictions) != target)
+    labels = target.astype(np.intp, copy=False)
+    return np.concatenate([~top_label(p[part], labels[part])[1] for part in _parts(p)])
+
+
+def stated_probabilities(
+    distribution: families.ArrayDistribution,
+) -> NDArray[np.floating] | None:
+    """Return the probabilities (N, C) that a distribution was made from, as they are, if it was.
+
+    They were checked when it was made: their rows can be read in place.
+
+    Example:
+        >>> p = np.array([[0.5, 0.5], [1.0, 0.0]])
+        >>> stated_probabilities(families.ArrayDistribution("categorical", {"probs": p})) is not None
+        True
+    """
+    parameters = distribution.parameters
+    if distribution.family != "categorical" or distribution.mixture_weights is not None:
+        return None
+    return np.asarray(parameters["probs"]) if "probs" in parameters else None
+
+
 def control_scores(predictions: Predictions) -> dict[str, NDArray[np.float64]]:
     """Return the scores that look at no model, without their prefix."""
     return {
@@ -85,19 +126,30 @@ def _blocks(distribution: families.ArrayDistribution) -> Iterator[families.Array
 
 
 def _class_scores(distribution: families.ArrayDistribution) -> dict[str, NDArray[np.float64]]:
-    probabilities = families.class_probabilities(distribution)
-    scores = {
-        "msp": 1.0 - probabilities.max(axis=1).astype(np.float64),
+    return _of_probabilities(families.class_probabilities(distribution)) | _epistemic(distribution)
+
+
+def _parts(p: NDArray[np.floating]) -> Iterator[slice]:
+    """Yield slices of rows whose float64 copies stay in the processor's cache."""
+    step = chunk_rows(p.shape[1])
+    for start in range(0, len(p), step):
+        yield slice(start, start + step)
+
+
+def _of_probabilities(probabilities: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
+    return {
+        "msp": 1.0 - largest(probabilities).astype(np.float64),
         "entropy": _entropy(probabilities),
     }
-    return scores | _epistemic(distribution)
 
 
 def _entropy(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     p = probabilities.astype(np.float64)
-    # 0 log 0 = 0, and 1 log 1 must not come out as -0.
-    logs = np.log(p, out=np.zeros_like(p), where=p > 0)
-    entropy: NDArray[np.float64] = -(p * logs).sum(axis=1)
+    # 0 log 0 = 0: the least positive number has a finite logarithm.
+    terms = np.maximum(p, _TINY)
+    np.log(terms, out=terms)
+    entropy: NDArray[np.float64] = -np.einsum("nc,nc->n", p, terms)
+    # 1 log 1 must not come out as -0.
     return np.maximum(entropy, 0.0)
 
 

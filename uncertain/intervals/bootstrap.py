@@ -13,6 +13,7 @@ row weights and groups keep their meaning:
 References:
     Rubin, The Bayesian bootstrap, Annals of Statistics (1981).
     Chamandy et al., Estimating uncertainty for massive data streams, Google technical report (2012).
+    Wilson and Hilferty, The distribution of chi-square, PNAS (1931): large cells' Gamma weights.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ from uncertain.intervals.means import group_ids
 
 _DENSE_ENTRIES = 2**24
 """Groups x cells up to here go through one matrix product (64 MiB of float32)."""
+
+
+_NORMAL_SHAPE = 64.0
+"""Rows of a cell from which its Gamma weight is drawn through a normal, at a third of the time."""
+_DRAWN = 64
 
 
 def cell_weights(
@@ -102,11 +108,44 @@ def gamma_weights(
     shape[full] = totals[full] ** 2 / squares[full]
     scale[full] = squares[full] / totals[full]
     generator = np.random.Generator(np.random.SFC64([seed & 0xFFFFFFFFFFFFFFFF, len(totals)]))
-    out = generator.standard_gamma(
-        np.broadcast_to(shape, (replicates, len(shape))), dtype=np.float32
-    )
+    out = np.empty((replicates, len(shape)), dtype=np.float32)
+    many = shape >= _NORMAL_SHAPE
+    few = np.flatnonzero(~many)
+    if len(few):
+        wanted = np.broadcast_to(shape[few], (replicates, len(few)))
+        drawn = generator.standard_gamma(wanted, dtype=np.float32)
+        if len(few) == len(shape):
+            out = drawn
+        else:
+            out[:, few] = drawn
+    if many.any():
+        _wilson_hilferty(generator, shape, np.flatnonzero(many), out)
     out *= scale
     return out
+
+
+def _wilson_hilferty(
+    generator: np.random.Generator,
+    shape: NDArray[np.float32],
+    cells: NDArray[np.intp],
+    out: NDArray[np.float32],
+) -> None:
+    r"""Fill columns with :math:`k (1 - \frac{1}{9k} + \frac{z}{3 \sqrt k})^3` of normal z.
+
+    From a shape k of 64 on, mean, variance and skewness are a Gamma's to within 1e-4, 1e-3 and 1 %.
+    """
+    k = shape[cells]
+    centre, spread = 1 - 1 / (9 * k), 1 / (3 * np.sqrt(k))
+    for start in range(0, len(out), _DRAWN):
+        z = generator.standard_normal((min(_DRAWN, len(out) - start), len(cells)), dtype=np.float32)
+        z *= spread
+        z += centre
+        cube = z * z
+        cube *= z
+        cube *= k
+        # Ten standard deviations below the mean; a weight is never negative.
+        np.maximum(cube, 0, out=cube)
+        out[start : start + len(z), cells] = cube
 
 
 def _grouped(

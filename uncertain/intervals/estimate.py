@@ -6,6 +6,7 @@ a fifth of what judging a small file may take.
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist
 from typing import NamedTuple
@@ -148,6 +149,7 @@ def t_quantile(p: float, df: float) -> float:
     return t if p > 0.5 else -t
 
 
+@functools.lru_cache(maxsize=256)
 def _t_bracketed(tail: float, df: float) -> float:
     """Solve ``t_two_sided(t, df) = tail`` for t > 0: Newton in log t, kept inside a bracket."""
     low, high = 0.0, max(2.0, -normal_quantile(min(tail / 2, 0.49)))
