@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from uncertain import evaluation
 from uncertain.benchmark import MODELS, Task
 from uncertain.benchmark import cells as module
 from uncertain.benchmark.cells import (
@@ -20,9 +21,11 @@ from uncertain.benchmark.cells import (
     try_candidate,
     tuning_file,
 )
+from uncertain.benchmark.detection import features_file
 from uncertain.benchmark.plan import Cell
 from uncertain.benchmark.tasks import load_splits, targets
-from uncertain.evaluation import read_predictions
+from uncertain.evaluation import detectors, read_predictions
+from uncertain.evaluation.detectors import DETECTORS
 
 SMALL = "tests.benchmark.small_models"
 IRIS = Task("iris", "classification", "iris", "mlp", 10, 20, batch_size=16)
@@ -193,3 +196,40 @@ def test_a_cell_writes_down_its_rows(tmp_path: Path) -> None:
     cell(tmp_path, IRIS, f"{SMALL}:class_frequencies")
     facts = json.loads((tmp_path / "splits" / "iris" / "0.json").read_text())
     assert facts["parts"]["test"]["row_ids"] == load_splits(IRIS, 0)["test"].row_ids.tolist()
+
+
+def test_detectors_score_the_test_and_strange_rows_of_a_softmax(tmp_path: Path) -> None:
+    tune(tmp_path, DIGITS, "softmax")
+    folder = cell(tmp_path, DIGITS, "softmax")
+    # After three steps a class may have no correct row, which patterns are means of.
+    skipped = json.loads((folder / "cell.json").read_text())["detectors_skipped"]
+    assert set(skipped) <= {"she"}
+    assert all("correctly classified" in reason for reason in skipped.values())
+    named = {f"detector:{name}" for name in {*DETECTORS, "odin"} - set(skipped)}
+    for split in ("test", "ood:held_out", "ood:noise"):
+        stored = read_predictions(prediction_file(folder, split), split=split)
+        assert {name for name in stored.scores if name.startswith("detector:")} == named
+        assert all(np.isfinite(score).all() for score in stored.scores.values())
+    shifted = read_predictions(prediction_file(folder, "shift:rotation:2"))
+    assert not [name for name in shifted.scores if name.startswith("detector:")]
+    features = evaluation.load_collected(
+        features_file(tmp_path, Cell(DIGITS, "softmax", 0), "ood:held_out")
+    )
+    stored = read_predictions(prediction_file(folder, "ood:held_out"), split="ood:held_out")
+    np.testing.assert_array_equal(stored.row_ids, features.row_ids)
+    # What is stored is what a user gets from the recorded features.
+    train = evaluation.load_collected(features_file(tmp_path, Cell(DIGITS, "softmax", 0), "train"))
+    again = detectors.detector_scores(detectors.fit_detectors(train), features)
+    for name, score in again.items():
+        np.testing.assert_allclose(stored.scores[name], score)
+
+
+@pytest.mark.parametrize(("task", "name"), [(DIGITS, "mc_dropout"), (IRIS, "softmax")])
+def test_no_detectors_for_several_networks_or_without_partners(
+    tmp_path: Path, task: Task, name: str
+) -> None:
+    tune(tmp_path, task, name)
+    folder = cell(tmp_path, task, name)
+    stored = read_predictions(prediction_file(folder, "test"))
+    assert not [score for score in stored.scores if score.startswith("detector:")]
+    assert not (tmp_path / "features").exists()

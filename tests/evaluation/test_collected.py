@@ -58,6 +58,15 @@ def test_a_long_last_layer_is_read_back(tmp_path):
     np.testing.assert_array_equal(load_collected(tmp_path / "a.parquet").weight, wide.weight)
 
 
+def test_strange_rows_may_have_labels_of_their_own():
+    rows = dataclasses.replace(example(), labels=np.arange(7) + 5)
+    assert rows.labels.max() == 11
+    with pytest.raises(ValueError, match=r"`bank\.labels` should be class indices from 0 to 2"):
+        rows.class_labels
+    with pytest.raises(ValueError, match="`bank` should have labels, got none"):
+        dataclasses.replace(rows, labels=None).class_labels
+
+
 def test_selecting_rows():
     rows = example()
     mask = rows.labels == 1
@@ -73,7 +82,7 @@ def test_selecting_rows():
         ({"logits": np.ones((6, 3))}, ValueError, r"`logits` should have shape \(7, C\)"),
         ({"weight": np.ones((4, 3))}, ValueError, r"`weight` should have shape \(3, 4\)"),
         ({"bias": np.ones(2)}, ValueError, r"`bias` should have shape \(3,\)"),
-        ({"labels": np.arange(7)}, ValueError, "`labels` should be class indices from 0 to 2"),
+        ({"labels": np.arange(7.0)}, TypeError, "`labels` should be whole numbers, got dtype"),
         ({"labels": np.arange(2)}, ValueError, r"`labels` should have shape \(7,\)"),
         ({"row_ids": np.arange(2)}, ValueError, "`features` and `row_ids`"),
         ({"logits": np.full((7, 3), np.nan)}, ValueError, "`logits` should be finite, got 21 NaN"),

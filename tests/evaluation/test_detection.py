@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.evaluation.cases import classifier, figures, regressor
-from uncertain.evaluation.detection import TRIVIAL, both_groups, both_weights, detection_rows
+from uncertain.evaluation.detection import TRIVIAL, detection_rows
 from uncertain.evaluation.judge import evaluate
 from uncertain.evaluation.ranking import ranking_estimates
 from uncertain.evaluation.ranking_sums import SELECTIVE
+from uncertain.evaluation.sides import both_groups, both_weights
 
 OPTIONS = {"level": 0.95, "replicates": 100, "seed": 0}
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.evaluation.cases import classifier, regressor
-from uncertain.evaluation.detection import both_groups, both_weights
 from uncertain.evaluation.pair_figures import figure_differences, risk_coverage_influence
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking import area_under_risk_coverage, rank_curve
+from uncertain.evaluation.sides import both_groups, both_weights
 from uncertain.families import ArrayDistribution
 from uncertain.intervals import delong_difference
 

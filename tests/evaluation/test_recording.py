@@ -237,6 +237,17 @@ def test_the_same_rows_are_not_run_again(network, tmp_path):
     again = collect(counting, DataLoader(TensorDataset(X, Y), batch_size=2), out=path)
     assert counting.calls == 1
     np.testing.assert_array_equal(first.features, again.features)
+    np.testing.assert_array_equal(again.labels, Y)
+
+
+def test_labels_may_come_after_the_file(network, tmp_path):
+    counting, path = Counting(network), tmp_path / "rows.parquet"
+    assert collect(counting, X, out=path).labels is None
+    split = data.Split(X, Y, np.arange(11) + 5, np.arange(11))
+    again = collect(counting, split, out=path)
+    assert counting.calls == 1
+    np.testing.assert_array_equal(again.labels, Y)
+    np.testing.assert_array_equal(again.row_ids, np.arange(11) + 5)
 
 
 @pytest.mark.parametrize("change", ["rows", "weights", "seed", "dtype", "layer", "file"])

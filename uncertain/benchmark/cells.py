@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uncertain import atomic, data, evaluation, fit, predictive
 from uncertain.benchmark.backbones import BACKBONES
+from uncertain.benchmark.detection import detect
 from uncertain.benchmark.models import Model, resolve_model, train_model
 from uncertain.benchmark.plan import Cell, folder_name
 from uncertain.benchmark.split_rows import record_rows
@@ -143,10 +145,12 @@ def run_cell(out: Path, folder: Path, cell: Cell, budget: Budget, report: Report
     splits = load_splits(cell.task, cell.seed)
     judged = [name for name in splits if name not in ("train", "validation")]
     rows = len(splits["train"]) + len(splits["validation"])
+    detected, skipped = detect(trained.predictor, splits, out, cell, training)
     # Validation is not judged: temperatures are fitted on it, so that models are compared with them.
     for name in ["validation", *judged]:
-        _predict(trained.predictor, splits[name], cell, name, folder, training_rows=rows)
-    _record(folder, cell, settings, trained, judged)
+        scores = detected.get(name, {})
+        _predict(trained.predictor, splits[name], cell, name, folder, scores, training_rows=rows)
+    _record(folder, cell, settings, trained, judged, skipped)
 
 
 def chosen_settings(out: Path, task: Task, name: str, seed: int) -> Settings:
@@ -203,18 +207,25 @@ def _score(settings: Settings, predictor: Predictor, training: Training) -> Tria
 
 
 def _predict(
-    predictor: Predictor, split: Split, cell: Cell, name: str, folder: Path, *, training_rows: int
+    predictor: Predictor,
+    split: Split,
+    cell: Cell,
+    name: str,
+    folder: Path,
+    scores: Mapping[str, NDArray[Any]],
+    *,
+    training_rows: int,
 ) -> None:
     predicted = predictive.predict(predictor, split.x, batch_size=1024)
+    images = len(split.x.shape) == 4 and name.partition(":")[0] not in ("shift", "validation")
+    controls = _controls(split) if images else {}
     predictive.save_predictions(
         prediction_file(folder, name),
         predicted,
         None if name.startswith("ood:") else split.y,
         row_ids=split.row_ids,
         groups=split.groups,
-        scores=_controls(split)
-        if len(split.x.shape) == 4 and name.partition(":")[0] not in ("shift", "validation")
-        else {},
+        scores={**scores, **controls},
         source=cell.model,
         split=name,
         training=str(cell.seed),
@@ -229,7 +240,12 @@ def _controls(split: Split) -> dict[str, np.ndarray]:
 
 
 def _record(
-    folder: Path, cell: Cell, settings: Settings, trained: Trained, judged: list[str]
+    folder: Path,
+    cell: Cell,
+    settings: Settings,
+    trained: Trained,
+    judged: list[str],
+    skipped: Mapping[str, str],
 ) -> None:
     facts = {
         "task": cell.task.name,
@@ -238,5 +254,6 @@ def _record(
         "settings": dict(settings),
         "cost": asdict(trained.cost),
         "splits": judged,
+        "detectors_skipped": dict(skipped),
     }
     atomic.write_text(folder / "cell.json", json.dumps(facts, indent=2))

@@ -39,7 +39,8 @@ class Collected:
         logits: (N, C) the same: what comes out of it, before any softmax.
         weight: (C, D) of the last layer.
         bias: (C,) of the last layer, zeros where it has none.
-        labels: (N,) class indices, ``None`` where the data had none.
+        labels: (N,) class indices, ``None`` where the data had none. Those of strange rows may lie
+            outside of the network's classes.
         row_ids: (N,) whole numbers or strings, ``None`` where the data had none.
         facts: Where it comes from: ``network`` (a hash of modules and weights), ``layer``,
             ``seed``, ``dtype``, ``versions`` and, in a file, ``data`` (a hash of the rows).
@@ -76,7 +77,8 @@ class Collected:
         if self.labels is not None:
             labels = np.asarray(self.labels)
             checks.check_shape("labels", labels, (len(self),))
-            checks.check_labels("labels", labels, classes)
+            if labels.dtype.kind not in "iub":
+                raise TypeError(f"`labels` should be whole numbers, got dtype {labels.dtype}.")
             object.__setattr__(self, "labels", labels.astype(np.int64))
         if self.row_ids is not None:
             object.__setattr__(self, "row_ids", np.asarray(self.row_ids))
@@ -84,6 +86,20 @@ class Collected:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    @property
+    def class_labels(self) -> NDArray[np.int64]:
+        """Return the labels, which every row has and which are all classes of the network.
+
+        Raises:
+            ValueError: There are none, or one is no class.
+        """
+        if self.labels is None:
+            raise ValueError(
+                "`bank` should have labels, got none: collect an (x, y) pair or a split."
+            )
+        checks.check_labels("bank.labels", self.labels, self.logits.shape[1])
+        return self.labels
 
     def select(self, rows: Any) -> Collected:
         """Return some rows, by a slice, indices or a mask, of the same network."""

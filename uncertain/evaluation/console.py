@@ -11,6 +11,7 @@ from uncertain.evaluation.formatting import count, decimals, figure, interval, n
 from uncertain.evaluation.leakage import LEAK, leaks_of
 from uncertain.evaluation.results import Results, Row, is_sanity
 from uncertain.evaluation.temperature_scaled import as_raw, is_scaled
+from uncertain.evaluation.uncertainty import DETECTOR
 from uncertain.evaluation.worst import worst_name
 from uncertain.terminal import Console, Table, Text
 
@@ -240,7 +241,8 @@ def _place(row: Row) -> tuple[int, int] | None:
     """Return where a row stands among the headline figures, ``None`` where it is none of them."""
     if row.split.startswith("ood:"):
         score = row.variant.rpartition(":")[2]
-        if row.metric not in _OOD:
+        # Detectors have a table of their own in the report.
+        if row.metric not in _OOD or f":{DETECTOR}" in row.variant:
             return None
         if row.source.startswith(_CONTROL):
             return len(_OOD_SCORES), _OOD.index(row.metric)

@@ -7,16 +7,17 @@ them already tells the partner apart, the pair is *trivial* and carries no claim
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from uncertain.evaluation.detector_rows import detector_rows
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking import ranking_estimates
 from uncertain.evaluation.ranking_sums import SELECTIVE
 from uncertain.evaluation.results import Row
+from uncertain.evaluation.sides import both_groups, both_weights
 from uncertain.evaluation.uncertainty import (
     control_scores,
     mistaken,
@@ -41,6 +42,7 @@ def detection_rows(
             rows += _ood_rows(test, case, level=level, replicates=replicates, seed=seed)
         elif case.is_classification and case.target is not None:
             rows += error_rows(case, level=level, replicates=replicates, seed=seed)
+    rows += detector_rows(cases, level=level)
     rows += _control_rows(cases, tests, level=level, seed=seed)
     return _mark_trivial(rows)
 
@@ -163,49 +165,6 @@ def _told_apart(
         replicates=replicates,
         seed=seed,
     )
-
-
-def both_weights(test: Predictions, ood: Predictions) -> NDArray[np.float64] | None:
-    """Return the weights of test rows and strange rows together, ``None`` where neither has any.
-
-    Whole numbers are counts and stay. Other weights are relative: they are scaled to average 1, so
-    that neither side's scale tips the figures that depend on how common strange rows are.
-
-    Example:
-        >>> from uncertain.families import ArrayDistribution
-        >>> d = ArrayDistribution("normal", {"loc": np.zeros(2), "scale": np.ones(2)})
-        >>> test = Predictions(d, np.arange(2.0), weights=np.array([0.1, 0.3]))
-        >>> both_weights(test, Predictions(d, None, split="ood:x"))
-        array([0.5, 1.5, 1. , 1. ])
-    """
-    if test.weights is None and ood.weights is None:
-        return None
-    sides = [np.ones(len(p)) if p.weights is None else p.weights for p in (test, ood)]
-    # An exact sum: the order of the rows must not show in the last bit of a weight.
-    return np.concatenate(
-        [w if (w == np.floor(w)).all() else w * (len(w) / math.fsum(w)) for w in sides]
-    )
-
-
-def both_groups(test: Predictions, ood: Predictions) -> NDArray[np.int64] | None:
-    """Return joint group numbers, ``None`` where neither side has groups.
-
-    Groups of the two sides are different units, whatever they are called.
-
-    Example:
-        >>> from uncertain.families import ArrayDistribution
-        >>> d = ArrayDistribution("normal", {"loc": np.zeros(2), "scale": np.ones(2)})
-        >>> test = Predictions(d, np.arange(2.0), groups=np.array(["a", "a"]))
-        >>> both_groups(test, Predictions(d, None, split="ood:x"))
-        array([0, 0, 1, 2])
-    """
-    if test.groups is None and ood.groups is None:
-        return None
-    numbers = [
-        np.arange(len(p)) if p.groups is None else np.unique(p.groups, return_inverse=True)[1]
-        for p in (test, ood)
-    ]
-    return np.concatenate([numbers[0], numbers[0].max() + 1 + numbers[1]])
 
 
 def _named(

@@ -16,8 +16,10 @@ import numpy as np
 from uncertain import checks
 from uncertain.evaluation.across import across_trainings
 from uncertain.evaluation.detection import detection_rows
+from uncertain.evaluation.detector_rows import compare_detectors
 from uncertain.evaluation.leakage import with_leaks
 from uncertain.evaluation.ordinal import ranked_probability_scores
+from uncertain.evaluation.pair_letters import lettered
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Results, Row
 from uncertain.evaluation.row_scores import class_arrays
@@ -95,7 +97,6 @@ def evaluate(
     rows += detection_rows(cases, level=level, replicates=replicates, seed=seed)
     rows += across_trainings(rows, cases, level=level)
     if compare and len({case.source for case in cases}) > 1:
-        from uncertain.evaluation.pair_letters import lettered
         from uncertain.evaluation.pairs import compare_sources
 
         whole = [row for row in rows if not row.subgroup]
@@ -103,6 +104,9 @@ def evaluate(
             cases, whole, level=level, replicates=replicates, seed=seed
         )
         rows = [lettered(row, letters) for row in rows] + pairs
+    if compare:
+        differences, letters = compare_detectors(cases, rows, level=level)
+        rows = [lettered(row, letters) for row in rows] + differences
     rows = with_leaks(rows, cases)
     if temperature_scaled or held_out:
         from uncertain.evaluation.temperature_scaled import scaled_rows

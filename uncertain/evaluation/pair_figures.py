@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from uncertain import families
 from uncertain.evaluation.alignment import canonical_order, in_one_order
 from uncertain.evaluation.comparison_bootstrap import calibration_difference
-from uncertain.evaluation.detection import both_groups, both_weights
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking import ranking_values
 from uncertain.evaluation.regression import squared_errors
 from uncertain.evaluation.row_scores import row_scores
+from uncertain.evaluation.sides import both_groups, both_weights
 from uncertain.evaluation.uncertainty import models_scores, uncertainty_scores
 from uncertain.intervals import Estimate, delong_difference, mean, undefined
 

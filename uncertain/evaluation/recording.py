@@ -7,6 +7,7 @@ without the network.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -94,8 +95,10 @@ def collect(
         "versions": versions(),
     }
     with LastLayer(modules, layer, _DTYPES[dtype]) as last, contextlib.ExitStack() as stack:
-        if out is not None and _is_there(Path(out), facts | last.facts, rows, batch_size):
-            return load_collected(out)
+        if out is not None:
+            stored = _stored(Path(out), facts | last.facts, rows, batch_size)
+            if stored is not None:
+                return stored
         pieces: list[Collected] = []
         takers: list[Callable[[Collected, Any], None]] = []
         if out is None:
@@ -139,26 +142,35 @@ def _checked_modules(network: Any) -> list[nn.Module]:
     return modules
 
 
-def _is_there(path: Path, facts: dict[str, Any], rows: _Rows, batch_size: int) -> bool:
-    """Whether a file holds these very rows of this very network already."""
+def _stored(path: Path, facts: dict[str, Any], rows: _Rows, batch_size: int) -> Collected | None:
+    """Return what a file holds, if it is these very rows of this very network.
+
+    Labels and ids are those of the rows given: they may have had none when the file was written.
+    """
     if not path.is_file():
-        return False
+        return None
     try:
         stored = read_facts(path)
     except ValueError:  # Damaged, or of another kind: it is written anew.
-        return False
+        return None
     asked = {name: value for name, value in facts.items() if name != "versions"}
     if stored.get("data") is None or any(stored.get(name) != v for name, v in asked.items()):
-        return False
+        return None
     hashed = RowsHash()
+    labels: list[Any] = []
 
     def read(x: Any, home: Any, count: int) -> Any:
         return x
 
-    take = [lambda x, _: hashed.update(x)]
-    run_batches(read, rows.x, take, modules=[], batch_size=batch_size, device=None)
-    same: bool = hashed.hexdigest() == stored["data"]
-    return same
+    def take(x: Any, y: Any) -> None:
+        hashed.update(x)
+        labels.append(_labels(y))
+
+    run_batches(read, rows.x, [take], modules=[], batch_size=batch_size, device=None)
+    if hashed.hexdigest() != stored["data"]:
+        return None
+    found = _labels(rows.y) if rows.y is not None else _concatenated(labels)
+    return dataclasses.replace(load_collected(path), labels=found, row_ids=rows.row_ids)
 
 
 def _run(
@@ -220,6 +232,9 @@ def _joined(pieces: Sequence[Collected]) -> Collected:
     first = pieces[0]
     columns: dict[str, Any] = {}
     for name in ("features", "logits", "labels", "row_ids"):
-        values = [getattr(piece, name) for piece in pieces]
-        columns[name] = None if values[0] is None else np.concatenate(values)
+        columns[name] = _concatenated([getattr(piece, name) for piece in pieces])
     return Collected(weight=first.weight, bias=first.bias, facts=first.facts, **columns)
+
+
+def _concatenated(values: Sequence[Any]) -> Any:
+    return None if values[0] is None else np.concatenate(values)

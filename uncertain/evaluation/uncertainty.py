@@ -14,6 +14,9 @@ from uncertain.evaluation.top_label import chunk_rows, largest, top_label
 CONTROL = "control:"
 """Prefix of the scores that look at no model; they stand in every OOD table."""
 
+DETECTOR = "detector:"
+"""Prefix of the scores read from a network's features and logits; they have a table of their own."""
+
 _BLOCK = 65_536
 _TINY = float(np.finfo(np.float64).tiny)
 
@@ -59,8 +62,18 @@ def uncertainty_scores(predictions: Predictions) -> dict[str, NDArray[np.float64
 
 
 def models_scores(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Return the scores that belong to the model, without the controls."""
-    return {name: values for name, values in scores.items() if not name.startswith(CONTROL)}
+    """Return the scores that belong to the model, without controls and detectors."""
+    others = (CONTROL, DETECTOR)
+    return {name: values for name, values in scores.items() if not name.startswith(others)}
+
+
+def detectors_scores(predictions: Predictions) -> dict[str, NDArray[np.float64]]:
+    """Return the scores of detectors, with their prefix."""
+    return {
+        name: np.asarray(values, dtype=np.float64)
+        for name, values in predictions.scores.items()
+        if name.startswith(DETECTOR)
+    }
 
 
 def predicted_classes(predictions: Predictions) -> NDArray[np.intp]:

@@ -16,9 +16,7 @@ from uncertain.evaluation.detectors.neighbours import KNN, NNGuide
 from uncertain.evaluation.detectors.patterns import SHE
 from uncertain.evaluation.detectors.shaping import ASH, SCALE, ReAct
 from uncertain.evaluation.detectors.virtual_logit import ViM
-
-PREFIX = "detector:"
-"""What the name of a detector's score begins with among a prediction's scores."""
+from uncertain.evaluation.uncertainty import DETECTOR
 
 DETECTORS: dict[str, Callable[[Collected], Detector]] = {
     "msp": lambda bank: lambda features, logits: msp(logits),
@@ -120,6 +118,6 @@ def detector_scores(battery: Battery, rows: Collected) -> dict[str, Scores]:
             f"({network[:12]} instead of {battery.network[:12]}): collect both with one network."
         )
     return {
-        f"{PREFIX}{name}": detector(rows.features, rows.logits)
+        f"{DETECTOR}{name}": detector(rows.features, rows.logits)
         for name, detector in battery.detectors.items()
     }

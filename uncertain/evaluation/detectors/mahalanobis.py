@@ -150,12 +150,7 @@ def class_means(bank: Collected) -> tuple[Float, NDArray[np.intp]]:
     Raises:
         ValueError: The bank has no labels.
     """
-    if bank.labels is None:
-        raise ValueError(
-            "`bank` should have labels, got none: class means need them; collect an (x, y) pair or "
-            "a split."
-        )
-    _, place, counts = np.unique(bank.labels, return_inverse=True, return_counts=True)
+    _, place, counts = np.unique(bank.class_labels, return_inverse=True, return_counts=True)
     return _sums(bank.features, place, len(counts)) / counts[:, None], place
 
 

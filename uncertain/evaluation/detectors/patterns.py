@@ -45,11 +45,10 @@ class SHE:
         Raises:
             ValueError: The bank has no labels, or no correct row of a class.
         """
-        if bank.labels is None:
-            raise ValueError("`bank` should have labels, got none: patterns are means of a class.")
-        correct = logits_array(bank.logits).argmax(axis=1) == bank.labels
+        labels = bank.class_labels
+        correct = logits_array(bank.logits).argmax(axis=1) == labels
         classes = bank.logits.shape[1]
-        counts = np.bincount(bank.labels[correct], minlength=classes)
+        counts = np.bincount(labels[correct], minlength=classes)
         if not counts.all():
             missing = np.flatnonzero(counts == 0)
             raise ValueError(
@@ -57,7 +56,7 @@ class SHE:
                 f"{missing[0]} ({len(missing)} of {classes} classes): a pattern is their mean."
             )
         patterns = [
-            bank.features[correct & (bank.labels == c)].astype(np.float64).mean(axis=0)
+            bank.features[correct & (labels == c)].astype(np.float64).mean(axis=0)
             for c in range(classes)
         ]
         return cls(np.stack(patterns))

@@ -30,6 +30,7 @@ from uncertain.evaluation.report.layout import (
 from uncertain.evaluation.report.material import (
     Material,
     is_control,
+    is_detector,
     is_trivial,
     main_variant,
     ood_parts,
@@ -126,7 +127,8 @@ def strange_inputs(material: Material) -> str:
     def of_task(task: str) -> str:
         pairs: dict[str, list[Row]] = {}
         for row in material.results.rows:
-            if row.task == task and ood_parts(row)[0] and row.kind in ("estimate", "undefined"):
+            strange = ood_parts(row)[0] and row.kind in ("estimate", "undefined")
+            if row.task == task and strange and not is_detector(row):
                 pairs.setdefault(ood_parts(row)[0], []).append(row)
         names = sorted(pairs, key=natural_key)
         blocks = "".join(_ood_block(material, task, ood, pairs[ood]) for ood in names)

@@ -15,6 +15,7 @@ from uncertain.evaluation.report.material import (
     Material,
     defined,
     is_control,
+    is_detector,
     is_trivial,
     main_variant,
     ood_parts,
@@ -219,7 +220,8 @@ def _notices_pair(material: Material, task: str, ood: str) -> str:
         for r in material.results.select(metric="auroc", task=task)
         if ood_parts(r)[0] == ood and r.kind == "estimate"
     ]
-    models = [r for r in rows if not is_control(r)]
+    # The best of twenty detectors on the rows they are judged by is no finding.
+    models = [r for r in rows if not is_control(r) and not is_detector(r)]
     whole = [r for r in models if not r.training] or models
     if not whole:
         return ""

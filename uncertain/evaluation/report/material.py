@@ -20,6 +20,7 @@ from uncertain.evaluation.results import Results, Row, metric_key, natural_key, 
 from uncertain.evaluation.temperature_scaled import is_scaled
 
 CONTROL = "control"
+DETECTOR = "detector"
 PREFERRED = {
     "ece": ("equal_width,15,l1,top_label",),
     "ece_null": ("equal_width,15,l1,top_label",),
@@ -34,7 +35,7 @@ PREFERRED = {
     "interval_score": ("0.9", "0.95"),
     "sharpness": ("0.9", "0.95"),
 }
-_OVER = {"both": 0, "trainings": 1, "items": 2}
+OVER_ORDER = {"both": 0, "trainings": 1, "items": 2}
 
 
 class Material:
@@ -214,6 +215,11 @@ def is_control(row: Row) -> bool:
     return row.source.startswith(CONTROL) or ood_parts(row)[1].startswith(CONTROL)
 
 
+def is_detector(row: Row) -> bool:
+    """Return whether a row's score is a detector's, read from a network's features and logits."""
+    return ood_parts(row)[1].startswith(DETECTOR)
+
+
 def ood_parts(row: Row) -> tuple[str, str]:
     """Return the name and the score of a variant ``ood:NAME:SCORE``, empty where it is none.
 
@@ -224,9 +230,10 @@ def ood_parts(row: Row) -> tuple[str, str]:
     if not row.variant.startswith("ood:"):
         return "", ""
     rest = row.variant.removeprefix("ood:")
-    if f":{CONTROL}:" in rest:
-        name, _, score = rest.partition(f":{CONTROL}:")
-        return name, f"{CONTROL}:{score}"
+    for prefix in (CONTROL, DETECTOR):
+        if f":{prefix}:" in rest:
+            name, _, score = rest.partition(f":{prefix}:")
+            return name, f"{prefix}:{score}"
     name, _, score = rest.rpartition(":")
     return (name, score) if name else (score, "")
 
@@ -258,4 +265,4 @@ def defined(row: Row | None) -> bool:
 
 
 def _stands_for(row: Row) -> tuple[bool, int, tuple[tuple[int, int, str], ...]]:
-    return bool(row.training), _OVER[row.over], natural_key(row.training)
+    return bool(row.training), OVER_ORDER[row.over], natural_key(row.training)
