@@ -9,9 +9,17 @@ import pytest
 
 from tests.evaluation.cases import classifier
 from uncertain import families
-from uncertain.evaluation import coverage_p_value, evaluate, fit_temperature, fit_thr
+from uncertain.evaluation import (
+    Predictions,
+    coverage_p_value,
+    evaluate,
+    fit_temperature,
+    fit_thr,
+    pit_histogram,
+)
 from uncertain.evaluation.leakage import LEAK
 from uncertain.families import ArrayDistribution
+from uncertain.intervals import wilson
 
 
 class TestPostHocCalibration:
@@ -81,3 +89,58 @@ class TestConformalCoverage:
         # Four standard errors of a mean, and of a standard deviation of 400 values.
         assert np.mean(covered) == pytest.approx(mean, abs=4 * spread / 20)
         assert np.std(covered) == pytest.approx(spread, rel=4 / np.sqrt(800))
+
+
+class TestRegression:
+    """4.11: a constant predicted spread; three estimators of one CRPS; coverage without interval."""
+
+    def test_a_constant_spread_is_an_ordinary_case(self):
+        y = np.random.default_rng(0).normal(size=300)
+        d = ArrayDistribution("normal", {"loc": np.zeros(300), "scale": np.ones(300)})
+        rows = evaluate(Predictions(d, y))
+        assert {row.kind for row in rows} == {"estimate", "null"}
+        (error,) = rows.select(metric="quantile_calibration_error")
+        (null,) = rows.select(metric="quantile_calibration_error_null")
+        assert 0 <= error.low <= error.value <= null.high
+        assert pit_histogram(d, y).share.sum() == pytest.approx(1)
+        # And all PIT values in one bin.
+        wide = ArrayDistribution("normal", {"loc": np.full(300, 1e8), "scale": np.full(300, 1e9)})
+        assert pit_histogram(wide, y, bins=10).share.max() == pytest.approx(1)
+
+    def test_estimators_of_the_crps_differ_and_are_told_apart(self):
+        n, members = 4000, 50
+        rng = np.random.default_rng(0)
+        y = rng.normal(size=n)
+        samples = rng.normal(size=(n, members))
+        exact = families.crps(
+            ArrayDistribution("normal", {"loc": np.zeros(n), "scale": np.ones(n)}), y
+        )
+        biased, fair = (
+            families.crps(ArrayDistribution(family, {"samples": samples}), y)
+            for family in ("empirical", "empirical_sample")
+        )
+        # E|X - X'| / 2 = 1 / sqrt(pi), of which the biased form leaves out one in every 50.
+        assert np.mean(biased - fair) == pytest.approx(1 / np.sqrt(np.pi) / members, rel=0.02)
+        error = np.std(fair - exact) / np.sqrt(n)
+        assert abs(np.mean(fair - exact)) < 4 * error
+        assert np.mean(biased - exact) > 4 * error
+        scoringrules = pytest.importorskip("scoringrules")
+        for estimator, ours in (("nrg", biased), ("fair", fair)):
+            theirs = scoringrules.crps_ensemble(y, samples, estimator=estimator)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+    def test_the_form_of_a_crps_is_part_of_its_name(self):
+        rng = np.random.default_rng(0)
+        samples, y = rng.normal(size=(30, 9)), rng.normal(size=30)
+        forms = {"empirical": "ecdf", "empirical_sample": ""}
+        for family, form in forms.items():
+            case = Predictions(ArrayDistribution(family, {"samples": samples}), y)
+            (row,) = evaluate(case).select(metric="crps")
+            assert row.variant == form
+
+    def test_coverage_has_its_binomial_interval(self):
+        y = np.random.default_rng(0).normal(size=100)
+        d = ArrayDistribution("normal", {"loc": np.zeros(100), "scale": np.ones(100)})
+        (row,) = evaluate(Predictions(d, y)).select(metric="coverage", variant="0.9")
+        expected = wilson(round(100 * row.value), 100)
+        assert (row.low, row.high) == (expected.low, expected.high)
