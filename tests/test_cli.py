@@ -698,3 +698,14 @@ def test_compare_prints_verdicts(two_models):
     assert "a source of the baseline" in error(*worse)
     assert "`family` should be one of all, figure" in error("compare", "a", "b", "--family", "x")
     assert "--column takes ROLE=NAME" in error("compare", "good.npz", "--column", "x")
+
+
+def test_audit_ends_with_status_1_where_something_fails(two_models):
+    result = call("audit", "good.npz", "--json", "a.json")
+    assert "0 failures" in result.stdout
+    assert "null level of ece of good" in result.stdout
+    np.savez("x.npz", inputs=np.zeros((3, 20)))
+    inputs = ("--inputs", "test=x.npz", "--inputs", "far=x.npz")
+    result = call("audit", "good.npz", *inputs, status=1)
+    assert "FAIL input overlap, test and far: " in result.stdout
+    assert "--inputs takes NAME=FILE" in error("audit", "good.npz", "--inputs", "x.npz")

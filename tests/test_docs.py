@@ -23,7 +23,12 @@ def options(verb: str) -> Iterator[str]:
         yield from longs[:1]
 
 
-PAGES = {"evaluate": "benchmark", "benchmark": "benchmark", "compare": "comparison"}
+PAGES = {
+    "evaluate": "benchmark",
+    "benchmark": "benchmark",
+    "compare": "comparison",
+    "audit": "audit",
+}
 
 
 @pytest.mark.parametrize("verb", PAGES)

@@ -232,6 +232,53 @@ def compare(
 
 
 @app.command()
+def audit(
+    files: Annotated[
+        list[Path], typer.Argument(help="Predictions on test rows, or a benchmark run's folder.")
+    ],
+    ood: Annotated[
+        list[str] | None,
+        typer.Option("--ood", help="NAME=FILE: out-of-distribution rows; once a FILE, in order."),
+    ] = None,
+    train: Annotated[Path | None, typer.Option(help="Predictions on the training rows.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Predictions on the validation rows.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--inputs", help="NAME=FILE: inputs of test, train, or strange rows."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="ROLE=NAME: the array of a role, such as labels=y."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the findings as a page.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the findings as JSON.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no findings.")] = False,
+) -> None:
+    """Recompute figures by other hands, and look for what makes them mislead; status 1 on a fail."""
+    from uncertain.evaluation.auditing import audit_files
+
+    with _clear_errors():
+        report = audit_files(
+            files,
+            ood=_pairs("--ood", ood or []),
+            train=train,
+            validation=validation,
+            inputs=_pairs("--inputs", inputs or []),
+            columns={role: str(name) for role, name in _pairs("--column", column or [])},
+            out=out,
+            json=json,
+            command=_command(),
+        )
+        if not quiet:
+            typer.echo(str(report))
+        _say_written(out, json)
+        if report.failed:
+            raise typer.Exit(1)
+
+
+@app.command()
 def benchmark(
     suite: Annotated[str, typer.Option(help="quick, images, tabular or regression.")] = "quick",
     models: Annotated[

@@ -39,6 +39,7 @@ compare models               :func:`compare`, :func:`compare_files`, :func:`verd
                              :func:`paired_mean`, :func:`compare_methods`,
                              :func:`ranking_differences`, :func:`paired_bootstrap`
 hold a model to rules        :func:`check_rules`, :func:`check_baseline`
+doubt a judgement            :func:`audit`, :func:`audit_files`
 ===========================  ======================================================================
 
 ``nll`` and ``brier`` here score torch distributions row by row and are differentiable; the figures
@@ -55,6 +56,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uncertain.evaluation.auditing import AuditReport as AuditReport
+    from uncertain.evaluation.auditing import Finding as Finding
+    from uncertain.evaluation.auditing import audit as audit
+    from uncertain.evaluation.auditing import audit_files as audit_files
     from uncertain.evaluation.baseline import check_baseline as check_baseline
     from uncertain.evaluation.calibration import (
         adaptive_calibration_error as adaptive_calibration_error,
@@ -173,8 +178,10 @@ if TYPE_CHECKING:
     from uncertain.evaluation.uncertainty import uncertainty_scores as uncertainty_scores
 
 _HOMES = {
+    "AuditReport": "auditing",
     "Collected": "collected",
     "Controlled": "risk_control",
+    "Finding": "auditing",
     "GateFailedError": "gate",
     "Predictions": "predictions",
     "RankHistogram": "ranking_histogram",
@@ -188,6 +195,8 @@ _HOMES = {
     "area_under_generalised_risk_coverage": "ranking",
     "area_under_risk_coverage": "ranking",
     "area_under_roc": "ranking",
+    "audit": "auditing",
+    "audit_files": "auditing",
     "average_precision": "ranking",
     "brier": "scores",
     "calibration_tests": "cumulative_calibration",
