@@ -218,7 +218,10 @@ def test_detectors_score_the_test_and_strange_rows_of_a_softmax(tmp_path: Path) 
     stored = read_predictions(prediction_file(folder, "ood:held_out"), split="ood:held_out")
     np.testing.assert_array_equal(stored.row_ids, features.row_ids)
     # What is stored is what a user gets from the recorded features.
-    train = evaluation.load_collected(features_file(tmp_path, Cell(DIGITS, "softmax", 0), "train"))
+    (bank,) = (tmp_path / "networks").rglob("*.features.parquet")
+    train = dataclasses.replace(
+        evaluation.load_collected(bank), labels=targets(load_splits(DIGITS, 0)["train"]).numpy()
+    )
     again = detectors.detector_scores(detectors.fit_detectors(train), features)
     for name, score in again.items():
         np.testing.assert_allclose(stored.scores[name], score)
