@@ -20,6 +20,8 @@ from uncertain.evaluation.results import Row
 WIDE, HIGH = 720.0, 400.0
 _CHARACTER, _LINE = 5.9, 13.0
 """Size of a letter of a label, in units of the drawing: a little more than most fonts take."""
+_BOLD = 1.1
+"""How much wider bold letters are."""
 _REACH = 4.0
 """Worse than the best by more than so many times the median's distance: drawn at the edge."""
 
@@ -140,7 +142,11 @@ def _draw_labels(plot: Plot, material: Material, points: Sequence[Point], front:
         for source, _, q in points
     ]
     frame = _Box(LEFT + 2, TOP, plot.width - RIGHT, plot.height - BOTTOM - 2)
-    boxes = place_labels(places, [_CHARACTER * len(w) for w in words], frame)
+    widths = [
+        _CHARACTER * len(word) * (_BOLD if source in front else 1)
+        for word, (source, _, _) in zip(words, points, strict=True)
+    ]
+    boxes = place_labels(places, widths, frame)
     for (source, _, _), (x, y), word, box in zip(points, places, words, boxes, strict=True):
         css = str(material.style(source)["class"])
         middle = (box.top + box.bottom) / 2
@@ -151,9 +157,12 @@ def _draw_labels(plot: Plot, material: Material, points: Sequence[Point], front:
                 "y2": round(near[1], 2), "class": f"leader {css}",
             }  # fmt: skip
             plot.marks.append(element("line", "", line))
+        # A label on the left ends at its dot, however wide its letters are.
+        left = box.right < x
+        style = f"label {css}" + (" best" if source in front else "") + (" end" if left else "")
         place: Attributes = {
-            "x": round(box.left, 2), "y": round(middle, 2), "dy": ".32em",
-            "class": f"label {css}{' best' if source in front else ''}", "data-label": clean(source),
+            "x": round(box.right if left else box.left, 2), "y": round(middle, 2), "dy": ".32em",
+            "class": style, "data-label": clean(source),
         }  # fmt: skip
         plot.marks.append(element("text", text(word), place))
 
