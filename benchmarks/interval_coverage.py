@@ -20,13 +20,14 @@ sys.path.append(str(Path(__file__).parents[1]))  # the simulators are the tests'
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.evaluation import simulate, simulate_calibration
+from tests.evaluation import simulate, simulate_calibration, simulate_comparison
 from tests.evaluation.simulate_calibration import World
 from uncertain.evaluation.calibration_bins import bin_index, equal_width_edges
 from uncertain.evaluation.calibration_intervals import draw
 from uncertain.evaluation.calibration_rows import Rows, gap_model, inverted
+from uncertain.evaluation.comparison import compare_methods
 from uncertain.evaluation.ranking import ranking_estimates
-from uncertain.intervals import Estimate, proportion
+from uncertain.intervals import Estimate, mean_ranks, proportion
 
 REPETITIONS, QUICK_REPETITIONS = 2000, 40
 REPLICATES = 500
@@ -141,10 +142,58 @@ def percentile_bootstrap(
     return float(low), float(high)
 
 
+def comparisons(figures: harness.Figures, repetitions: int) -> None:
+    """Trainings crossed with rows, splits that share rows, rank groups of equally good methods."""
+    for trainings in (2, 3, 5, 10, 20):
+        for training_sd in (0.0, 0.1, 0.5):
+            rng = np.random.default_rng(trainings)
+            draw = partial(both_interval, rng, trainings, training_sd)
+            covered = simulate.coverage(draw, 0.0, repetitions)
+            kind = "coverage" if trainings > 2 else "also_covers"
+            figures.add(f"{kind}_both_{trainings}_trainings_sd{training_sd}", covered)
+    for splits in (3, 10, 20):
+        rng = np.random.default_rng(splits)
+        drawn = [simulate_comparison.split_differences(rng, splits) for _ in range(repetitions)]
+        for name, test in (
+            ("corrected", simulate_comparison.corrected),
+            ("plain", simulate_comparison.plain),
+        ):
+            false = [test(d).p_value or 1.0 for d in drawn]
+            figures.add(
+                f"false_claims_{name}_{splits}_splits", float(np.mean(np.array(false) < 0.05))
+            )
+    rank_group_errors(figures, repetitions)
+
+
+def both_interval(
+    rng: np.random.Generator, trainings: int, training_sd: float, repetition: int
+) -> Estimate:
+    """Return the interval over trainings and 100 rows of one draw; ``repetition`` only counts."""
+    del repetition
+    drawn = simulate_comparison.crossed_scores(rng, trainings, 100, training_sd=training_sd)
+    return drawn.both
+
+
+def rank_group_errors(figures: harness.Figures, repetitions: int) -> None:
+    """Equally good methods in different groups: by rows, and by mean ranks over tasks."""
+    for methods in (3, 8):
+        rng = np.random.default_rng(methods)
+        by_rows = by_tasks = 0
+        for _ in range(repetitions):
+            shared = rng.normal(size=300)
+            scores = [shared + rng.normal(size=300) for _ in range(methods)]
+            by_rows += simulate_comparison.false_letters(compare_methods(scores).letters)
+            ranks = mean_ranks(rng.normal(size=(10, methods)))
+            by_tasks += simulate_comparison.false_letters(ranks.letters)
+        figures.add(f"false_groups_rows_{methods}_methods", by_rows / repetitions)
+        figures.add(f"false_groups_ranks_of_10_tasks_{methods}_methods", by_tasks / repetitions)
+
+
 PARTS: dict[str, Part] = {
     "proportions": proportions,
     "ranking": ranking,
     "calibration": calibration,
+    "comparisons": comparisons,
 }
 
 

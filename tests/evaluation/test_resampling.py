@@ -7,7 +7,9 @@ import pytest
 
 from tests.evaluation.cases import classifier, regressor
 from uncertain import intervals
+from uncertain.evaluation.console import print_results
 from uncertain.evaluation.judge import evaluate
+from uncertain.evaluation.report import render_report
 from uncertain.evaluation.resampling import overlap
 from uncertain.evaluation.row_scores import row_scores
 
@@ -79,10 +81,14 @@ def test_sources_judged_on_splits_have_letters_over_both():
     assert not any(r.reason for r in results.select(metric="nll"))
 
 
-def test_claims_from_fewer_than_ten_trainings_are_marked():
+def test_claims_from_fewer_than_ten_trainings_are_marked(capsys):
     results = evaluate([*splits("a", 0.1), *splits("b", 2.0)], replicates=100)
     said = {r.reason for r in results.select(metric="nll", over="both")}
     assert said == {"from 3 trainings: a claim about methods needs at least 10"}
+    words = "Letters from 3 trainings: a claim about methods needs at least 10."
+    assert words in render_report(results, [], title="x")
+    print_results(results)
+    assert words in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_p_values_and_letters_are_holms_over_tasks_too():

@@ -9,6 +9,7 @@ from typing import Any
 
 from uncertain.evaluation.formatting import count, decimals, figure, interval, number, p_text
 from uncertain.evaluation.leakage import LEAK, leaks_of
+from uncertain.evaluation.pair_letters import claim_remarks
 from uncertain.evaluation.results import Results, Row, is_sanity
 from uncertain.evaluation.temperature_scaled import as_raw, is_scaled
 from uncertain.evaluation.uncertainty import DETECTOR
@@ -149,6 +150,8 @@ def _print_task(results: Results, console: Console) -> None:
         _print_split([row for row in shown if row.split == split], results, console)
     if any(row.rank_group for row in shown):
         _say(console, "Sources that share a letter are not told apart; a is the best.", style="dim")
+    for remark in claim_remarks(row for row in shown if row.rank_group):
+        _say(console, f"Letters {remark}.", style="dim")
     if any(row.over == "both" for row in shown):
         _say(console, "Over both: intervals hold for new trainings and new rows.", style="dim")
     for remark in dict.fromkeys(_remarks(shown)):

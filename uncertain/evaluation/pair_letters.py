@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from uncertain.evaluation.results import Row, natural_key
 from uncertain.intervals import CLAIM_TRAININGS, holm, rank_groups
 
+_CLAIM = "a claim about methods needs at least"
 Letters = dict[tuple[str, ...], tuple[str, str]]
 """A figure's task, split, metric, variant, source, training and over -> its letters and a remark."""
 
@@ -170,7 +171,18 @@ def claim_remark(trainings: int) -> str:
     """
     if trainings >= CLAIM_TRAININGS:
         return ""
-    return f"from {trainings} trainings: a claim about methods needs at least {CLAIM_TRAININGS}"
+    return f"from {trainings} trainings: {_CLAIM} {CLAIM_TRAININGS}"
+
+
+def claim_remarks(rows: Iterable[Row]) -> list[str]:
+    """Return what rank letters and differences say of resting on few trainings, each once.
+
+    Example:
+        >>> rows = [Row("nll", 0.3, source=s, reason=claim_remark(3)) for s in "ab"]
+        >>> claim_remarks(rows)
+        ['from 3 trainings: a claim about methods needs at least 10']
+    """
+    return list(dict.fromkeys(row.reason for row in rows if _CLAIM in row.reason))
 
 
 def lettered(row: Row, letters: Letters) -> Row:

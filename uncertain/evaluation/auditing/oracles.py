@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from uncertain import checks, families
 from uncertain.evaluation.auditing.findings import Finding
-from uncertain.evaluation.detection import both_weights, detection_rows
+from uncertain.evaluation.detection import detection_rows
 from uncertain.evaluation.judge import evaluate, judge_one
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Results, Row
 from uncertain.evaluation.row_scores import class_arrays
+from uncertain.evaluation.sides import both_weights
 from uncertain.evaluation.uncertainty import uncertainty_scores
 from uncertain.families import ArrayDistribution
 from uncertain.intervals import normal_quantile

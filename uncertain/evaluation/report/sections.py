@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from uncertain.evaluation.pair_letters import claim_remarks
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.report import pareto, plots, tables
 from uncertain.evaluation.report.glossary import COSTS, GLOSSARY, TERMS, entry
@@ -48,6 +49,8 @@ def figures(material: Material) -> str:
         "letter are not told apart. Calibration errors are diagnostics and have no best: a model "
         "that knows nothing can be calibrated. Proper scores and AUGRC rank."
     )
+    remarks = claim_remarks(row for row in material.results.rows if row.rank_group)
+    note = " ".join([note, *(f"Letters {text(remark)}." for remark in remarks)])
     body = by_task(material, of_task)
     return body and paragraph(note, "note") + body
 
