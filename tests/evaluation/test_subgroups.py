@@ -127,6 +127,21 @@ def test_whole_numbers_are_named_without_a_point_and_sorted_by_number():
     assert [g.name for g in subgroups([case], ["severity"])[0]] == ["severity=2", "severity=10"]
 
 
+def test_shifted_splits_are_subgroups_by_severity():
+    cases = [regressor(40)]
+    for severity, noise in ((1, 0.3), (3, 1.5), (5, 0.6)):
+        shifted = regressor(40, noise=0.3, split=f"shift:fog:{severity}")
+        moved = shifted.target + noise * np.random.default_rng(severity).normal(size=40)
+        cases.append(dataclasses.replace(shifted, target=moved))
+    found = evaluate(cases, by=["severity"])
+    (worst,) = found.select(metric="crps", subgroup="worst severity")
+    assert worst.reason.startswith("3 is the worst of 3")
+    assert worst.split == "shift:fog:all"
+    (itself,) = found.select(metric="crps", split="shift:fog:3")
+    (again,) = found.select(metric="crps", subgroup="severity=3")
+    assert (again.value, again.low) == (itself.value, itself.low) == (worst.value, itself.low)
+
+
 def test_fractions_and_bytes_are_named():
     case = regressor(4)
     columns = {"dose": np.array([0.5, 1, 0.5, 1]), "code": np.array([b"x", b"y", b"x", b"y"])}
@@ -139,7 +154,7 @@ def test_fractions_and_bytes_are_named():
     ("by", "match"),
     [
         (["place"], "`by` should name columns of 'model' on 'test', got 'place'.*'site'"),
-        (["severity"], r"shift:KIND:SEVERITY split is judged by itself"),
+        (["severity"], r"neither columns of that name nor splits shift:KIND:SEVERITY"),
         (["site", "site"], "`by` should name each column once, got site, site"),
         (["id"], "at most 1000 values, got 1500"),
         (["number"], "1500 different numbers from"),

@@ -57,6 +57,7 @@ class Subgroup:
         case: The rows; ``None`` where they can't be judged.
         rows: Their number.
         reason: Why they can't be judged.
+        split: What their rows are named by, where the subgroups are splits themselves.
     """
 
     column: str
@@ -64,6 +65,7 @@ class Subgroup:
     case: Predictions | None
     rows: int
     reason: str = ""
+    split: str = ""
 
     @property
     def name(self) -> str:
@@ -79,7 +81,9 @@ def subgroups(cases: Sequence[Predictions], by: Sequence[str]) -> list[list[Subg
 
     Args:
         cases: Labelled predictions.
-        by: Names of ``Predictions.columns``, or ``class`` or ``predicted``.
+        by: Names of ``Predictions.columns``, or ``class`` or ``predicted``; ``severity``, where it is
+            no column, makes subgroups of the splits ``shift:KIND:SEVERITY`` of one kind, which then
+            are of the split ``shift:KIND:all``.
 
     Returns:
         One list a case and column, the subgroups in natural order of their values.
@@ -99,7 +103,35 @@ def subgroups(cases: Sequence[Predictions], by: Sequence[str]) -> list[list[Subg
         raise TypeError(f"`by` should be a list of columns, got the string {by!r}: pass [{by!r}].")
     if len(set(by)) < len(by):
         raise ValueError(f"`by` should name each column once, got {', '.join(by)}.")
-    return [_members(case, name) for name in by for case in cases]
+    found = []
+    for name in by:
+        if name == "severity" and not any(name in case.columns for case in cases):
+            found += _severities(cases)
+        else:
+            found += [_members(case, name) for case in cases]
+    return found
+
+
+def _severities(cases: Sequence[Predictions]) -> list[list[Subgroup]]:
+    """Return the shifted splits of each source, training and kind as subgroups."""
+    kinds: dict[tuple[str, ...], list[tuple[float, Predictions]]] = {}
+    for case in cases:
+        if case.shift is not None:
+            kind, severity = case.shift
+            key = (case.task, case.source, case.training, kind)
+            kinds.setdefault(key, []).append((severity, case))
+    if not kinds:
+        raise ValueError(
+            "`by` names severity, and there are neither columns of that name nor splits "
+            "shift:KIND:SEVERITY: give it in `columns`."
+        )
+    return [
+        [
+            Subgroup("severity", f"{severity:g}", case, len(case), "", f"shift:{key[3]}:all")
+            for severity, case in sorted(shifted, key=lambda pair: pair[0])
+        ]
+        for key, shifted in kinds.items()
+    ]
 
 
 def _members(case: Predictions, name: str) -> list[Subgroup]:
@@ -136,10 +168,9 @@ def _column(case: Predictions, name: str) -> NDArray[Any]:
         return classes if case.class_names is None else np.asarray(case.class_names)[classes]
     if name not in case.columns:
         have = ", ".join(map(repr, [*case.columns, *(RESERVED if case.is_classification else ())]))
-        split = " (a shift:KIND:SEVERITY split is judged by itself already)"
         raise ValueError(
             f"`by` should name columns of {case.source!r} on {case.split!r}, got {name!r}, and there "
-            f"are {have or 'none'}: give it in `columns`{split if name == 'severity' else ''}."
+            f"are {have or 'none'}: give it in `columns`."
         )
     return case.columns[name]
 
@@ -197,7 +228,10 @@ def subgroup_rows(
         rows = judge(member.case)
         if member.case.is_classification:
             rows += error_rows(member.case, level=level, replicates=replicates, seed=seed)
-        found[member.name] = [dataclasses.replace(row, subgroup=member.name) for row in rows]
+        found[member.name] = [
+            dataclasses.replace(row, subgroup=member.name, split=member.split or row.split)
+            for row in rows
+        ]
     if members and members[0].column == "class":
         found = {name: list(_without_calibration(rows)) for name, rows in found.items()}
     rows = _adjusted([row for rows in found.values() for row in rows])
