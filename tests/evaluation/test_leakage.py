@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.cases import classifier
-from uncertain.evaluation import Results, evaluate, read_predictions, write_report
+from uncertain.evaluation import Results, Row, evaluate, read_predictions, write_report
 from uncertain.evaluation.console import print_results
 from uncertain.evaluation.leakage import LEAK, leak, leaks_of
 from uncertain.predictive import fitted_on, save_predictions
@@ -29,7 +29,6 @@ def test_another_split_and_other_rows_are_nothing_to_tell():
     elsewhere = fitted_on("temperature", split="validation", row_ids=IDS + 60, target=np.zeros(60))
     assert leak(case(elsewhere)) == ""
     assert leak(case()) == ""
-    assert evaluate(case(elsewhere)) == evaluate(case())
 
 
 def test_the_split_s_own_name_is_enough():
@@ -99,11 +98,8 @@ def test_nothing_to_tell_makes_no_banner(tmp_path):
 
 
 def test_a_long_list_of_sources_is_cut(tmp_path):
-    rows = [
-        dataclasses.replace(row, source=f"net {k}", reason=f"{LEAK}all of them")
-        for k in range(9)
-        for row in evaluate(case(), replicates=100).select(metric="nll")
-    ]
+    row = Row("nll", 0.3, reason=f"{LEAK}all of them")
+    rows = [dataclasses.replace(row, source=f"net {k}") for k in range(9)]
     write_report(Results(rows), [], tmp_path / "page.html", title="Nets")
     assert "and 3 more." in (tmp_path / "page.html").read_text()
 

@@ -75,7 +75,7 @@ class TestConformalCoverage:
     def test_coverages_of_repetitions_have_the_law_s_spread(self):
         rng = np.random.default_rng(0)
         covered = []
-        for _ in range(400):
+        for _ in range(200):
             p = rng.dirichlet([1, 1, 1], 550)
             y = (p.cumsum(axis=1) > rng.random((550, 1))).argmax(axis=1)
             fitted = fit_thr(ArrayDistribution("categorical", {"probs": p[:50]}), y[:50], alpha=0.2)
@@ -86,9 +86,9 @@ class TestConformalCoverage:
         mean, variance = a / (a + b), a * b / (a + b) ** 2 / (a + b + 1)
         binomial = (mean * (1 - mean) - variance) / 500
         spread = np.sqrt(variance + binomial)
-        # Four standard errors of a mean, and of a standard deviation of 400 values.
-        assert np.mean(covered) == pytest.approx(mean, abs=4 * spread / 20)
-        assert np.std(covered) == pytest.approx(spread, rel=4 / np.sqrt(800))
+        # Four standard errors of a mean, and of a standard deviation of 200 values.
+        assert np.mean(covered) == pytest.approx(mean, abs=4 * spread / np.sqrt(200))
+        assert np.std(covered) == pytest.approx(spread, rel=4 / np.sqrt(400))
 
 
 class TestRegression:

@@ -10,7 +10,6 @@ from torch.distributions import Bernoulli, Categorical, Independent, MixtureSame
 from tests.evaluation.calibrators.cases import bernoulli, binary, categorical, ensemble, logits_of
 from tests.evaluation.cases import classifier
 from uncertain import families
-from uncertain.evaluation import evaluate
 from uncertain.evaluation.calibrators import (
     fit_bbq,
     fit_beta,
@@ -92,7 +91,6 @@ def test_what_was_fitted_on_the_test_rows_is_told(fitted):
     kind = next(fit for fit in FITS if fit.__name__ == f"fit_{fitted.fitted_on.method}")
     made = kind(case)(case)
     assert "of the test split" in leak(made)
-    assert all("calibrated on" in row.reason for row in evaluate(made, replicates=100))
 
 
 def test_multi_label_predictions_are_refused(fitted):

@@ -24,12 +24,12 @@ def loss(z, y, t, w=None):
 @pytest.mark.parametrize("truth", [0.4, 1.0, 2.5])
 def test_a_known_temperature_is_found_within_its_interval(truth):
     hits = 0
-    for seed in range(40):
+    for seed in range(20):
         z, y = logits_of(400, seed=seed)
         low, high = fit_temperature(truth * z, y).intervals()[0]
         hits += low <= truth <= high
-    # 95 % intervals: fewer than 34 of 40 has a probability of 1 in 1,500.
-    assert hits >= 34
+    # 95 % intervals: fewer than 16 of 20 have a probability of 1 in 390.
+    assert hits >= 16
 
 
 @given(st.floats(0.2, 5.0), st.integers(0, 10))
@@ -52,9 +52,9 @@ def test_no_other_temperature_is_better():
 
 
 def test_the_standard_error_is_that_of_repetitions():
-    fits = [fit_temperature(*logits_of(300, seed=s)) for s in range(150)]
+    fits = [fit_temperature(*logits_of(300, seed=s)) for s in range(60)]
     spread = np.std([math.log(f.temperatures[0]) for f in fits])
-    assert np.mean([f.standard_errors[0] for f in fits]) == pytest.approx(spread, rel=0.2)
+    assert np.mean([f.standard_errors[0] for f in fits]) == pytest.approx(spread, rel=0.35)
 
 
 def test_copies_in_a_group_bring_no_information():
