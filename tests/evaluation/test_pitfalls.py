@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from tests.evaluation.cases import classifier
-from uncertain import families
+from uncertain import evaluation, families
 from uncertain.evaluation import (
     Predictions,
     coverage_p_value,
@@ -17,9 +18,131 @@ from uncertain.evaluation import (
     fit_thr,
     pit_histogram,
 )
+from uncertain.evaluation.calibration_bins import bin_index, equal_width_edges
 from uncertain.evaluation.leakage import LEAK
 from uncertain.families import ArrayDistribution
 from uncertain.intervals import wilson
+
+
+class TestPerfectModelsHaveAnError:
+    """4.1: the plug-in ECE of a calibrated model is not 0, and a null level says what it is."""
+
+    def test_the_null_is_the_mean_of_calibrated_models_and_the_debiased_error_holds_zero(self):
+        shown, held = [], 0
+        for seed in range(30):
+            p, y = calibrated(1000, seed)
+            shown.append(evaluation.ece(p, y).value)
+            found = evaluation.ece_debiased(p, y, replicates=100)
+            held += found.low == 0
+        null = evaluation.ece_null(*calibrated(1000, 0))
+        assert np.mean(shown) > 0.015
+        assert null.value == pytest.approx(np.mean(shown), rel=0.15)
+        assert held >= 25  # 95 % of 30, at least 25 with 99.9 % chance
+
+
+class TestBinEdges:
+    """4.2: bins are [low, high), and a confidence of exactly 1 joins the last one."""
+
+    def test_edges_open_a_bin_and_one_joins_the_last(self):
+        edges = equal_width_edges(10)
+        assert bin_index(np.array([0.0, 0.1, 0.9, 1.0]), edges).tolist() == [0, 1, 9, 9]
+
+    def test_saturated_confidences_keep_their_gap(self):
+        p = np.tile([1.0, 0.0], (10, 1))
+        assert evaluation.ece(p, [0] * 7 + [1] * 3).value == pytest.approx(0.3)
+
+
+class TestNarrowSums:
+    """4.3 (F1): float32 sums stop growing beyond a million rows in one bin."""
+
+    def test_three_million_equal_float32_confidences_keep_their_gap(self):
+        n = 3_000_000
+        p = np.full((n, 2), [0.93, 0.07], dtype=np.float32)
+        y = (np.arange(n) % 100 >= 90).astype(np.int64)  # right in 90 of 100
+        assert evaluation.ece(p, y).value == pytest.approx(0.03, abs=1e-6)
+
+
+class TestTwoClasses:
+    """4.4: positive-class frequency and top label are two questions; names carry the mode."""
+
+    def test_the_modes_differ_and_every_row_says_which(self):
+        p, y = np.tile([0.9, 0.1], (100, 1)), np.repeat([0, 1], 50)
+        top = evaluation.ece(p, y, mode="top_label").value
+        positive = evaluation.ece(p, 1 - y, mode="positive").value
+        assert (top, positive) == (pytest.approx(0.4), pytest.approx(0.4))
+        skewed = np.repeat([0, 1], [90, 10])
+        q = np.tile([0.3, 0.7], (100, 1))
+        assert evaluation.ece(q, skewed, mode="top_label").value == pytest.approx(0.6)
+        mixed = np.array([[0.3, 0.7], [0.7, 0.3]] * 50)
+        hit = np.array([1, 0] * 50)
+        assert evaluation.ece(mixed, hit).value == pytest.approx(0.3)
+        for row in evaluate(classifier(60, classes=2), replicates=100):
+            if "calibration" in row.metric or "ece" in row.metric or "spiegel" in row.metric:
+                assert row.variant.endswith(("top_label", "positive", "classwise"))
+
+
+class TestBrierConventions:
+    """4.5: summed over classes here; halved or averaged elsewhere."""
+
+    def test_it_is_scikit_learns_unhalved_sum(self):
+        p, y = calibrated(300, 0)
+        found = evaluate(of(p, y), replicates=100).select(metric="brier").rows[0].value
+        halved = sklearn.metrics.brier_score_loss(y, p, labels=[0, 1, 2], scale_by_half=True)
+        assert found == pytest.approx(2 * halved)
+
+
+class TestLogitsAsConfidences:
+    """4.6: logits are no confidences: they are refused, not binned."""
+
+    def test_logits_are_refused_by_name(self):
+        with pytest.raises(ValueError, match="if these are logits, pass them as logits"):
+            evaluation.ece([[3.0, -1.0]], [0])
+
+
+class TestTiedRisks:
+    """4.7: with quantised scores, figures of selective prediction must not hang on the file's order."""
+
+    def test_shuffles_of_eight_bit_scores_change_no_bit(self):
+        rng = np.random.default_rng(0)
+        scores, wrong = np.round(rng.random(2000) * 20) / 20, rng.random(2000) < 0.13
+        found = evaluation.ranking_estimates(scores, wrong, replicates=20)
+        for seed in range(5):
+            order = np.random.default_rng(seed).permutation(2000)
+            again = evaluation.ranking_estimates(scores[order], wrong[order], replicates=20)
+            assert again == found
+
+
+class TestRankingConventions:
+    """4.8: half credit for ties, no transform, NaN refused, one class undefined, the positive named."""
+
+    def test_ties_scales_and_missing_classes(self):
+        assert evaluation.ranking_estimates([1, 1], [0, 1], replicates=10)["auroc"].value == 0.5
+        x, up = np.array([20.0, 28.0, 24.0, 26.0]), np.array([0, 1, 0, 1])
+        far = evaluation.ranking_estimates(x, up, replicates=10)["auroc"].value
+        assert far == evaluation.ranking_estimates(x / 100, up, replicates=10)["auroc"].value == 1
+        with pytest.raises(ValueError, match="a NaN has no rank"):
+            evaluation.ranking_estimates([np.nan, 1.0], [0, 1])
+        alone = evaluation.ranking_estimates([1.0, 2.0], [1, 1])["auroc"]
+        assert np.isnan(alone.value)
+        assert "only one class" in alone.reason
+
+    def test_fpr_finishes_a_tie_and_names_its_positive(self):
+        found = evaluation.ranking_estimates(
+            np.repeat([1.0, 2.0], 50), np.arange(100) % 2, replicates=10
+        )
+        assert found["fpr95_positive"].value == 1
+        rows = evaluate(
+            [classifier(60), classifier(40, labelled=False, split="ood:x")], replicates=100
+        )
+        sides = {r.metric: r.positive_class for r in rows if r.split == "ood:x"}
+        assert (sides["fpr95_ood_positive"], sides["aupr_id_positive"]) == ("ood", "id")
+
+    def test_average_precision_is_no_trapezoid(self):
+        rng = np.random.default_rng(0)
+        up = np.arange(10_050) < 50
+        scores = rng.normal(size=10_050) + up
+        found = evaluation.average_precision(evaluation.rank_curve(scores, up))
+        assert found == pytest.approx(sklearn.metrics.average_precision_score(up, scores))
 
 
 class TestPostHocCalibration:
@@ -144,3 +267,28 @@ class TestRegression:
         (row,) = evaluate(Predictions(d, y)).select(metric="coverage", variant="0.9")
         expected = wilson(round(100 * row.value), 100)
         assert (row.low, row.high) == (expected.low, expected.high)
+
+
+class TestSmoothKernels:
+    """4.13 (F5): smooth ECE with the authors' reflected kernel; the row stores kernel and bandwidth."""
+
+    def test_the_row_names_kernel_and_bandwidth_and_keeps_all_mass(self):
+        p, y = calibrated(400, 0)
+        row = evaluate(of(p, y), replicates=100).select(metric="smooth_ece").rows[0]
+        assert row.variant == "reflected,bandwidth=value,top_label"
+        # Its bandwidth is its value: asked for by that bandwidth, it comes back.
+        again = evaluation.smooth_ece(p, y, bandwidth=row.value)
+        assert again.value == pytest.approx(row.value, abs=1e-6)
+        # A kernel that let mass leave at 1 would lose half of this gap.
+        edge = evaluation.smooth_ece(np.tile([1.0, 0.0], (50, 1)), np.arange(50) % 2)
+        assert edge.value == pytest.approx(0.5, abs=1e-6)
+
+
+def calibrated(n, seed):
+    """Three-class probabilities and labels drawn from them."""
+    p = np.random.default_rng(seed).dirichlet(np.ones(3), n)
+    return p, (p.cumsum(axis=1) > np.random.default_rng(seed + 999).random((n, 1))).argmax(axis=1)
+
+
+def of(p, y):
+    return Predictions(ArrayDistribution("categorical", {"probs": p}), y)

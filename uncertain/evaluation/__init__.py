@@ -29,7 +29,8 @@ promise a risk               :func:`control_risk`, :func:`learn_then_test`,
 abstain by uncertainty       :func:`area_under_generalised_risk_coverage`,
                              :func:`area_under_risk_coverage`,
                              :func:`excess_area_under_risk_coverage`,
-                             :func:`risk_at_coverage`, :func:`coverage_at_risk`
+                             :func:`risk_at_coverage`, :func:`coverage_at_risk`,
+                             :func:`scod_cost`
 calibrate after training     :func:`fit_temperature` and more in
                              :mod:`uncertain.evaluation.calibrators`
 promise a coverage           :func:`evaluate_conformal` and more in
@@ -169,6 +170,7 @@ if TYPE_CHECKING:
     from uncertain.evaluation.risk_control import control_selective_risk as control_selective_risk
     from uncertain.evaluation.risk_control import learn_then_test as learn_then_test
     from uncertain.evaluation.rows import write_rows as write_rows
+    from uncertain.evaluation.scod import scod_cost as scod_cost
     from uncertain.evaluation.scores import brier as brier
     from uncertain.evaluation.scores import crps as crps
     from uncertain.evaluation.scores import interval_score as interval_score
@@ -270,6 +272,7 @@ _HOMES = {
     "rms_calibration_error_debiased": "calibration",
     "save_calibrator": "calibrators",
     "save_collected": "collected",
+    "scod_cost": "scod",
     "score_decomposition": "corp",
     "smooth_ece": "smooth_calibration",
     "smooth_ece_null": "smooth_calibration",

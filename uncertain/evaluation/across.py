@@ -34,7 +34,7 @@ _SHARES = frozenset(
         "smooth_ece", "smooth_ece_null", "adaptive_calibration_error",
         "calibration_ks", "calibration_kuiper",
         "accuracy", "coverage", "ece", "ece_debiased", "rms_calibration_error_debiased", "ece_null",
-        "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive",
+        "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive", "scod_cost",
         "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "pit_ks",
         *SELECTIVE,
         "quantile_calibration_error",

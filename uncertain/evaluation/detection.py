@@ -17,6 +17,7 @@ from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking import ranking_estimates
 from uncertain.evaluation.ranking_sums import SELECTIVE
 from uncertain.evaluation.results import Row
+from uncertain.evaluation.scod import scod_cost
 from uncertain.evaluation.sides import both_groups, both_weights
 from uncertain.evaluation.uncertainty import (
     control_scores,
@@ -84,7 +85,20 @@ def _ood_rows(
         estimates = _told_apart(
             test, ood, inside[name], outside[name], level=level, replicates=replicates, seed=seed
         )
-        rows += _named(estimates, _OOD_NAMES, test, f"ood:{ood.ood_name}:{name}", ood.split)
+        names = dict(_OOD_NAMES)
+        if test.is_classification and test.target is not None:
+            estimates["scod_cost"] = scod_cost(
+                np.concatenate([inside[name], outside[name]]),
+                np.concatenate([mistaken(test), np.zeros(len(ood), dtype=bool)]),
+                np.repeat([False, True], [len(test), len(ood)]),
+                weights=both_weights(test, ood),
+                groups=both_groups(test, ood),
+                level=level,
+                seed=seed,
+                replicates=replicates,
+            )
+            names["scod_cost"] = ("scod_cost", "")
+        rows += _named(estimates, names, test, f"ood:{ood.ood_name}:{name}", ood.split)
     return rows
 
 

@@ -38,7 +38,7 @@ METRICS = (
     "rps", "grid_nll", "joint_nll", "energy_score",
     "crps", "rmse", "mae", "coverage", "interval_score", "sharpness", "pit_ks",
     "quantile_calibration_error", "quantile_calibration_error_null",
-    "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive",
+    "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive", "scod_cost",
     "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "augrc", "aurc",
     "excess_aurc", "risk_at_80_coverage", "risk_at_90_coverage", "risk_at_95_coverage",
     "coverage_at_1_risk", "coverage_at_5_risk",

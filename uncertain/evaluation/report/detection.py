@@ -152,7 +152,7 @@ def _ood_block(material: Material, task: str, ood: str, rows: Sequence[Row]) -> 
 
 def ood_table(material: Material, task: str, ood: str, rows: Sequence[Row]) -> str:
     """Return how well each model and score notices one set of strange inputs, controls below."""
-    metrics = ("auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive")
+    metrics = ("auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive", "scod_cost")
     found: dict[tuple[str, str, str], Row] = {}
     for row in rows:
         key = (row.metric, row.source, ood_parts(row)[1])

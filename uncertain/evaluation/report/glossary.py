@@ -290,6 +290,15 @@ GLOSSARY: dict[str, Entry] = {
         "Out-of-distribution is positive; a group of ties is finished before it is read.",
         "With the in-distribution rows as positive the same scores give another number.",
     ),
+    "scod_cost": Entry(
+        "SCOD cost",
+        "lower",
+        "Half the share of test rows accepted and wrong plus half the share of strange rows "
+        "accepted, where 5 % of the test rows are rejected (Narasimhan et al. 2024).",
+        "Each share is of its own side; ties accepted in part; bootstrap interval, never narrower "
+        "than the two Wilson intervals combined.",
+        "Another budget or another price of a strange row can order models otherwise.",
+    ),
     "aupr_error_positive": Entry(
         "AUPR, error positive",
         "higher",
