@@ -69,9 +69,9 @@ def test_weights_are_repeats_and_order_does_not_matter():
 def test_the_curve_is_the_mean_of_the_randomised_values():
     low, high = families.pit_bounds(poisson(40), np.arange(40) % 4)
     u = np.linspace(0.1, 0.9, 9)
-    drawn = np.stack([randomised_pit(low, high, seed=s) for s in range(2000)])
+    drawn = np.stack([randomised_pit(low, high, seed=s) for s in range(500)])
     mean = (drawn[..., None] <= u).mean(axis=(0, 1))
-    np.testing.assert_allclose(pit_curve(low, high).values(u), mean, atol=0.005)
+    np.testing.assert_allclose(pit_curve(low, high).values(u), mean, atol=0.01)
 
 
 def test_randomised_values_of_counts_are_uniform_and_repeat_by_seed():
