@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from uncertain import checks, families
 from uncertain.evaluation.auditing.findings import Finding
+from uncertain.evaluation.auditing.rows import about_case
 from uncertain.evaluation.detection import detection_rows
 from uncertain.evaluation.judge import evaluate, judge_one
 from uncertain.evaluation.predictions import Predictions
@@ -42,7 +43,7 @@ def recompute(case: Predictions) -> tuple[dict[str, tuple[float, float]], list[F
     """
     oracles = _of_classes(case) if case.is_classification else _of_values(case)
     judged = evaluate(case, replicates=100, compare=False)
-    return _held(oracles, judged, f"{case.source} on {case.split}")
+    return _held(oracles, judged, about_case(case))
 
 
 def recompute_detection(
@@ -76,7 +77,7 @@ def recompute_detection(
                 function, positive, scores, sample_weight=weights
             )
     own = Results([row for row in judged if row.split == strange.split])
-    return _held(oracles, own, f"{test.source} on {strange.split}")
+    return _held(oracles, own, about_case(strange))
 
 
 def _held(

@@ -24,7 +24,7 @@ def check_rows(case: Predictions) -> Iterator[Finding]:
     Args:
         case: Predictions on one split.
     """
-    about = f"{case.source} on {case.split}"
+    about = about_case(case)
     if why := leak(case):
         yield Finding(
             "fail", "calibration on test", about, f"{why[0].upper()}{why[1:]}.", {},
@@ -35,6 +35,13 @@ def check_rows(case: Predictions) -> Iterator[Finding]:
     yield from _scores(case, about)
     if case.is_classification:
         yield from _saturation(case, about)
+
+
+def about_case(case: Predictions) -> str:
+    """Return which predictions a finding is about: source, training, task and split."""
+    training = f" (training {case.training})" if case.training else ""
+    task = f"{case.task}, " if case.task else ""
+    return f"{case.source}{training} on {task}{case.split}"
 
 
 def nulls(case: Predictions, strange: list[Predictions]) -> dict[str, str]:
