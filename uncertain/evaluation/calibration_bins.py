@@ -161,14 +161,20 @@ class ReliabilityState:
         p, y = np.asarray(confidence), np.asarray(outcome)
         checks.check_same_length(confidence=p, outcome=y, weights=weights)
         checks.check_range("confidence", p, 0, 1 + checks.PROBABILITY_TOLERANCE)
-        if len(p) and (self._count.any() and (weights is None) == bool(self._weighted)):
-            raise ValueError("`weights` should be given in every update or in none, got both.")
+        if len(p):
+            self.check_weighted(weights is not None)
         w = None if weights is None else np.asarray(weights, dtype=np.float64)
         for start in range(0, len(p), _CHUNK):
             part = slice(start, start + _CHUNK)
             chunk = p[part].astype(np.float64)
-            self._add(chunk, y[part].astype(np.bool_), None if w is None else w[part])
+            outcomes, index = y[part].astype(np.bool_), bin_index(chunk, self.edges)
+            self._add(chunk, outcomes, None if w is None else w[part], index)
         return self
+
+    def check_weighted(self, weighted: bool) -> None:
+        """Raise ``ValueError`` where rows before had weights and these have none, or the reverse."""
+        if self._count.any() and weighted != bool(self._weighted):
+            raise ValueError("`weights` should be given in every update or in none, got both.")
 
     def merge(self, other: ReliabilityState) -> ReliabilityState:
         """Add another state with the same edges.
@@ -191,20 +197,24 @@ class ReliabilityState:
 
     def compute(self) -> BinTable:
         """Return the table of all rows seen."""
-        weight = self._exact("weight", self._count)
-        hits = self._exact("hits", self._hits)
-        squared = self._exact("squared", self._count)
+        return self._table(range(len(self._count)), self.edges)
+
+    def _table(self, bins: range, edges: NDArray[np.float64]) -> BinTable:
+        """Return the table of some of the bins."""
+        weight = self._exact("weight", self._count, bins)
+        hits = self._exact("hits", self._hits, bins)
+        squared = self._exact("squared", self._count, bins)
         total = sum(weight, Fraction(0)) or Fraction(1)
         confidence, frequency, gap, null = [], [], [], []
-        for b, w in enumerate(weight):
+        for b, w, hit in zip(bins, weight, hits, strict=True):
             expected = self._sums["confidence"].fraction(b)
-            gap.append(float((expected - hits[b]) / total))
+            gap.append(float((expected - hit) / total))
             confidence.append(float(expected / w) if w else np.nan)
-            frequency.append(float(hits[b] / w) if w else np.nan)
+            frequency.append(float(hit / w) if w else np.nan)
             null.append(float(self._sums["null"].fraction(b) / w) if w else np.nan)
         return BinTable(
-            self.edges,
-            self._count.copy(),
+            edges,
+            self._count[bins.start : bins.stop].copy(),
             np.array([float(w) for w in weight]),
             np.array([float(w) for w in squared]),
             np.array(confidence),
@@ -213,16 +223,19 @@ class ReliabilityState:
             np.array(null),
         )
 
-    def _exact(self, name: str, counts: NDArray[np.int64]) -> list[Fraction]:
+    def _exact(self, name: str, counts: NDArray[np.int64], bins: range) -> list[Fraction]:
         """A weighted column, or the counts that it is where no row has a weight."""
         if self._weighted:
-            return [self._weighted[name].fraction(b) for b in range(len(counts))]
-        return [Fraction(int(count)) for count in counts]
+            return [self._weighted[name].fraction(b) for b in bins]
+        return [Fraction(int(counts[b])) for b in bins]
 
     def _add(
-        self, p: NDArray[np.float64], y: NDArray[np.bool_], w: NDArray[np.float64] | None
+        self,
+        p: NDArray[np.float64],
+        y: NDArray[np.bool_],
+        w: NDArray[np.float64] | None,
+        index: NDArray[np.intp],
     ) -> None:
-        index = bin_index(p, self.edges)
         bins = len(self._count)
         self._count += np.bincount(index, minlength=bins)
         self._hits += np.bincount(index[y], minlength=bins)
@@ -262,7 +275,9 @@ class ClasswiseState:
 
     def __init__(self, classes: int, edges: NDArray[np.float64]) -> None:
         self.edges = edges
-        self.states = [ReliabilityState(edges) for _ in range(classes)]
+        self.classes = classes
+        # One state whose bins are those of the first class, then those of the second, ...
+        self._all = ReliabilityState(np.arange(classes * (len(edges) - 1) + 1.0))
 
     def update(
         self,
@@ -271,21 +286,43 @@ class ClasswiseState:
         *,
         weights: NDArray[np.float64] | None = None,
     ) -> ClasswiseState:
-        """Add rows: probabilities (N, C), labels (N,), weights (N,)."""
-        for c, state in enumerate(self.states):
-            for start in range(0, len(labels), _CHUNK):
-                part = slice(start, start + _CHUNK)
-                column = np.ascontiguousarray(probabilities[part, c])
-                w = None if weights is None else weights[part]
-                state.update(column, labels[part] == c, weights=w)
+        """Add rows: probabilities (N, C), labels (N,), weights (N,).
+
+        Raises:
+            ValueError: For probabilities out of range, wrong lengths, or weights in some updates only.
+        """
+        p = np.asarray(probabilities)
+        checks.check_same_length(probabilities=p, labels=labels, weights=weights)
+        checks.check_range("probabilities", p, 0, 1 + checks.PROBABILITY_TOLERANCE)
+        if len(p):
+            self._all.check_weighted(weights is not None)
+        bins = len(self.edges) - 1
+        starts = bins * np.arange(self.classes)
+        rows = max(1, _CHUNK // self.classes)
+        for start in range(0, len(p), rows):
+            part = slice(start, start + rows)
+            flat = p[part].astype(np.float64).ravel()
+            index = bin_index(flat, self.edges).reshape(-1, self.classes) + starts
+            outcome = np.equal.outer(np.asarray(labels[part]), np.arange(self.classes))
+            w = None if weights is None else np.repeat(weights[part], self.classes)
+            self._all._add(flat, outcome.ravel(), w, index.ravel())
         return self
 
     def merge(self, other: ClasswiseState) -> ClasswiseState:
-        """Add another state with the same classes and edges."""
-        for state, more in zip(self.states, other.states, strict=True):
-            state.merge(more)
+        """Add another state with the same classes and edges.
+
+        Raises:
+            ValueError: Where classes or edges differ, or only one of the two is weighted.
+        """
+        if self.classes != other.classes or not np.array_equal(self.edges, other.edges):
+            raise ValueError("`other` should have the same classes and edges to merge, got others.")
+        self._all.merge(other._all)
         return self
 
     def compute(self) -> list[BinTable]:
         """Return one table a class."""
-        return [state.compute() for state in self.states]
+        bins = len(self.edges) - 1
+        return [
+            self._all._table(range(c * bins, (c + 1) * bins), self.edges)
+            for c in range(self.classes)
+        ]

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from uncertain import intervals
 from uncertain.evaluation import calibration_intervals as inversion
 from uncertain.evaluation import corp, cumulative_calibration, smooth_calibration
+from uncertain.evaluation.calibration_bins import BinTable
 from uncertain.evaluation.calibration_rows import (
     BIASED,
     BINNINGS,
@@ -31,7 +32,7 @@ from uncertain.evaluation.calibration_rows import (
     plug_in,
 )
 from uncertain.evaluation.calibration_sorted import SortedRows
-from uncertain.evaluation.classification import ClassificationState, row_scores
+from uncertain.evaluation.classification import ClassificationState, RowScores, row_scores
 from uncertain.intervals import Estimate
 
 Kind = Literal["estimate", "null"]
@@ -88,6 +89,50 @@ def classification_estimates(
     check_draws(replicates)
     intervals.check_level(level)
     scores = row_scores(probabilities, labels, log_probabilities=log_probabilities)
+    second = None
+    if np.shape(probabilities)[1] == 2:
+        second = np.asarray(probabilities)[:, 1], np.asarray(labels) == 1
+    rows = Rows.of(scores.confidence, scores.correct, weights, groups)
+    tables = classwise_tables(probabilities, labels, rows, bins)
+    return scored_estimates(
+        scores,
+        (tables["equal_width"], tables["equal_mass"]),
+        second,
+        weights=weights,
+        groups=groups,
+        level=level,
+        seed=seed,
+        replicates=replicates,
+        bins=bins,
+    )
+
+
+def scored_estimates(
+    scores: RowScores,
+    classwise: tuple[list[BinTable], list[BinTable] | None],
+    second: tuple[ArrayLike, ArrayLike] | None = None,
+    *,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    replicates: int = 1000,
+    bins: int = 15,
+) -> list[NamedEstimate]:
+    """Return what :func:`classification_estimates` does, of rows that are scored already.
+
+    Args:
+        scores: From :func:`uncertain.evaluation.classification.row_scores`.
+        classwise: A table a class of ``bins`` equal-width bins, and one of equal-mass bins; ``None``
+            for these where the rows were read in pieces: they need all rows at once.
+        second: With two classes, the probability of the second (N,) and whether it came true.
+        weights: (N,) or ``None``.
+        groups: (N,) or ``None``.
+        level: Nominal coverage.
+        seed: Of the draws.
+        replicates: Half their number.
+        bins: Of every binning.
+    """
     state = ClassificationState().update_scores(scores, weights=weights, groups=groups)
     found = [
         NamedEstimate(name, "", "estimate", estimate)
@@ -98,14 +143,17 @@ def classification_estimates(
     for binning in BINNINGS:
         found += _binned(rows, ordered, binning, bins, level, seed, replicates)
     found += _without_bins(rows, ordered, "top_label", level, seed)
-    if np.shape(probabilities)[1] == 2:
-        found += _positive(probabilities, labels, weights, groups, level, seed)
-    tables = classwise_tables(probabilities, labels, rows, bins)
-    wide = tables["equal_width"]
+    if second is not None:
+        found += _positive(*second, weights, groups, level, seed)
+    wide, even = classwise
     variant = f"equal_width,{bins},l1,classwise"
     null = classwise_null(wide, rows, level, seed, replicates)
     value = plug_in(classwise_error(wide), rows, level)
-    adaptive = plug_in(adaptive_error(tables["equal_mass"]), rows, level, reason=BIASED)
+    if even is None:
+        why = "equal-mass bins of a class need all rows at once: the file was read in pieces"
+        adaptive = intervals.undefined(why, n=rows.n, level=level, n_groups=rows.n_groups)
+    else:
+        adaptive = plug_in(adaptive_error(even), rows, level, reason=BIASED)
     found.append(NamedEstimate("ece", variant, "estimate", value))
     found.append(NamedEstimate("ece_null", variant, "null", null))
     variant = f"equal_mass,{bins},l1,classwise"
@@ -141,15 +189,15 @@ def _binned(
 
 
 def _positive(
-    probabilities: ArrayLike,
-    labels: ArrayLike,
+    confidence: ArrayLike,
+    outcome: ArrayLike,
     weights: ArrayLike | None,
     groups: ArrayLike | None,
     level: float,
     seed: int,
 ) -> list[NamedEstimate]:
     """Return the figures without bins of class 1 of two, whose frequency is also asked for."""
-    rows = Rows.read(probabilities, labels, "positive", weights, groups, level)
+    rows = Rows.of(np.asarray(confidence), np.asarray(outcome), weights, groups)
     ordered = SortedRows.of(rows.confidence, rows.outcome, rows.weights)
     return _without_bins(rows, ordered, "positive", level, seed)
 

@@ -7,7 +7,7 @@ them already tells the partner apart, the pair is *trivial* and carries no claim
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,10 @@ from uncertain.evaluation.ranking import ranking_estimates
 from uncertain.evaluation.ranking_sums import SELECTIVE
 from uncertain.evaluation.results import Row
 from uncertain.evaluation.scod import scod_cost
+from uncertain.evaluation.scored_rows import ScoredRows
 from uncertain.evaluation.sides import both_groups, both_weights
 from uncertain.evaluation.uncertainty import (
+    CONTROL,
     control_scores,
     mistaken,
     models_scores,
@@ -27,12 +29,39 @@ from uncertain.evaluation.uncertainty import (
 )
 from uncertain.intervals import Estimate
 
+Judged = Predictions | ScoredRows
+"""Predictions, or what is left of them after their scoring."""
+
 TRIVIAL = 0.85
 """AUROC of a control (in its better direction) above which a pair carries no claim."""
 
 
+def _scores(case: Judged) -> Mapping[str, NDArray[np.float64]]:
+    return case.uncertainty if isinstance(case, ScoredRows) else uncertainty_scores(case)
+
+
+def _controls(case: Judged) -> Mapping[str, NDArray[np.float64]]:
+    if not isinstance(case, ScoredRows):
+        return control_scores(case)
+    found = {n: v for n, v in case.uncertainty.items() if n.startswith(CONTROL)}
+    return {name.removeprefix(CONTROL): values for name, values in found.items()}
+
+
+def _has_mistakes(case: Judged) -> bool:
+    if isinstance(case, ScoredRows):
+        return case.is_judged
+    return case.is_classification and case.target is not None
+
+
+def _mistakes(case: Judged) -> NDArray[np.bool_]:
+    if not isinstance(case, ScoredRows):
+        return mistaken(case)
+    assert case.wrong is not None  # `detection_rows` asks first
+    return case.wrong
+
+
 def detection_rows(
-    cases: Sequence[Predictions], *, level: float, replicates: int, seed: int
+    cases: Sequence[Judged], *, level: float, replicates: int, seed: int
 ) -> list[Row]:
     """Return the rows of error detection, out-of-distribution detection and controls."""
     rows: list[Row] = []
@@ -41,18 +70,19 @@ def detection_rows(
         if case.ood_name is not None:
             test = tests[case.task, case.source, case.training]
             rows += _ood_rows(test, case, level=level, replicates=replicates, seed=seed)
-        elif case.is_classification and case.target is not None:
+        elif _has_mistakes(case):
             rows += error_rows(case, level=level, replicates=replicates, seed=seed)
-    rows += detector_rows(cases, level=level)
+    whole = [case for case in cases if not isinstance(case, ScoredRows)]
+    rows += detector_rows(whole, level=level)
     rows += _control_rows(cases, tests, level=level, seed=seed)
     return _mark_trivial(rows)
 
 
-def error_rows(case: Predictions, *, level: float, replicates: int, seed: int) -> list[Row]:
+def error_rows(case: Judged, *, level: float, replicates: int, seed: int) -> list[Row]:
     """Return how well each score ranks the mistakes: AUROC, AUPR both ways, FPR95, selective risk."""
-    wrong = mistaken(case)
+    wrong = _mistakes(case)
     rows: list[Row] = []
-    for name, score in models_scores(uncertainty_scores(case)).items():
+    for name, score in models_scores(_scores(case)).items():
         estimates = ranking_estimates(
             score,
             wrong,
@@ -73,11 +103,9 @@ def error_rows(case: Predictions, *, level: float, replicates: int, seed: int) -
     return rows
 
 
-def _ood_rows(
-    test: Predictions, ood: Predictions, *, level: float, replicates: int, seed: int
-) -> list[Row]:
+def _ood_rows(test: Judged, ood: Judged, *, level: float, replicates: int, seed: int) -> list[Row]:
     """Return how well each score tells the strange rows from the test rows."""
-    inside, outside = uncertainty_scores(test), uncertainty_scores(ood)
+    inside, outside = _scores(test), _scores(ood)
     rows: list[Row] = []
     for name in models_scores(inside):
         if name not in outside:
@@ -86,10 +114,10 @@ def _ood_rows(
             test, ood, inside[name], outside[name], level=level, replicates=replicates, seed=seed
         )
         names = dict(_OOD_NAMES)
-        if test.is_classification and test.target is not None:
+        if _has_mistakes(test):
             estimates["scod_cost"] = scod_cost(
                 np.concatenate([inside[name], outside[name]]),
-                np.concatenate([mistaken(test), np.zeros(len(ood), dtype=bool)]),
+                np.concatenate([_mistakes(test), np.zeros(len(ood), dtype=bool)]),
                 np.repeat([False, True], [len(test), len(ood)]),
                 weights=both_weights(test, ood),
                 groups=both_groups(test, ood),
@@ -111,8 +139,8 @@ _OOD_NAMES = {
 
 
 def _control_rows(
-    cases: Sequence[Predictions],
-    tests: dict[tuple[str, str, str], Predictions],
+    cases: Sequence[Judged],
+    tests: dict[tuple[str, str, str], Judged],
     *,
     level: float,
     seed: int,
@@ -123,7 +151,7 @@ def _control_rows(
     # By name: which source comes first in a list must not decide.
     for ood in sorted(strange, key=lambda case: (case.training, case.source)):
         test = tests[ood.task, ood.source, ood.training]
-        inside, outside = control_scores(test), control_scores(ood)
+        inside, outside = _controls(test), _controls(ood)
         known = {row.source for row in rows if (row.task, row.split) == (ood.task, ood.split)}
         for name in inside.keys() & outside.keys():
             if f"control: {name}" not in known:
@@ -132,8 +160,8 @@ def _control_rows(
 
 
 def _control_row(
-    test: Predictions,
-    ood: Predictions,
+    test: Judged,
+    ood: Judged,
     name: str,
     inside: NDArray[np.float64],
     outside: NDArray[np.float64],
@@ -160,8 +188,8 @@ def _control_row(
 
 
 def _told_apart(
-    test: Predictions,
-    ood: Predictions,
+    test: Judged,
+    ood: Judged,
     inside: NDArray[np.float64],
     outside: NDArray[np.float64],
     *,
@@ -184,7 +212,7 @@ def _told_apart(
 def _named(
     estimates: dict[str, Estimate],
     names: dict[str, tuple[str, str]],
-    case: Predictions,
+    case: Judged,
     variant: str,
     split: str,
 ) -> Iterable[Row]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from uncertain import atomic
+from uncertain import atomic, checks
 from uncertain.evaluation import gate
 from uncertain.evaluation.judge import evaluate
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.readers import FORMATS, read_arrays, read_predictions
 from uncertain.evaluation.results import Results
 from uncertain.evaluation.rows import check_format, write_rows
+from uncertain.intervals import check_level
 
 StrPath = str | Path
 
@@ -42,6 +44,9 @@ def evaluate_files(
     command: str = "",
 ) -> Results:
     """Judge the predictions in files; several files are compared in pairs.
+
+    One Parquet file of very many class probabilities is read in pieces where nothing asked for needs
+    them all (:mod:`~uncertain.evaluation.streamed`).
 
     Args:
         files: One file a model, all on the same rows.
@@ -94,6 +99,16 @@ def evaluate_files(
     more = [path for path in (inputs, baseline) if path is not None]
     inside = [*files, *partners, *more]
     check_outputs({"--out": out, "--json": json, "--rows": rows}, inside)
+    needs_all = [out, rows, inputs, grid, baseline, *by, *validation, *rules]
+    if not (any(x is not None for x in needs_all) or temperature_scaled or ordinal):
+        options: dict[str, Any] = {"level": level, "replicates": replicates, "seed": seed}
+        found = _in_pieces(
+            files, ood, dict(columns or {}), renormalise=renormalise, command=command, **options
+        )
+        if found is not None:
+            if json is not None:
+                found.write(json, format="json")
+            return found
     sources = read_sources(files, dict(columns or {}), by, renormalise=renormalise)
     held_out = _read_validation(sources, validation, dict(columns or {}), renormalise=renormalise)
     predictions = [
@@ -127,6 +142,45 @@ def evaluate_files(
         write_report(results, predictions, out, title="Evaluation", command=command)
     gate.hold(results, predictions, rules, baseline=baseline, level=level)
     return results
+
+
+def _in_pieces(
+    files: Sequence[StrPath],
+    ood: Sequence[tuple[str, StrPath]],
+    columns: dict[str, str],
+    *,
+    renormalise: bool,
+    command: str,
+    level: float,
+    replicates: int,
+    seed: int,
+) -> Results | None:
+    """Judge one model's large Parquet files without holding them; ``None`` for any others."""
+    from uncertain.evaluation import streamed
+
+    paths = [Path(files[0]), *(Path(path) for _, path in ood)] if len(files) == 1 else []
+    sizes = [streamed.probabilities_in(path) for path in paths]
+    labels = columns.get("labels", "")
+    apart = Path(labels).suffix.lower() in FORMATS or _is_file(labels)
+    names = [name for name, _ in ood]
+    if apart or not all(sizes) or max(sizes, default=0) <= streamed.STREAM_ABOVE:
+        return None
+    if len(set(names)) < len(names):
+        return None  # told what is wrong with it by `read_ood`
+    check_level(level)
+    checks.check_range("replicates", replicates, 100)
+    checks.check_range("seed", seed, 0)
+    return streamed.evaluate_streamed(
+        paths[0],
+        list(zip(names, paths[1:], strict=True)),
+        columns=columns,
+        source=_source_names(paths[:1])[0],
+        renormalise=renormalise,
+        level=level,
+        replicates=replicates,
+        seed=seed,
+        command=command,
+    )
 
 
 def check_outputs(outputs: Mapping[str, StrPath | None], inside: Sequence[StrPath]) -> None:

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from uncertain.evaluation.array_files import read_npy, read_npz
 from uncertain.evaluation.assemble import build_predictions, one_per_row
 from uncertain.evaluation.predictions import RESERVED, Predictions
 from uncertain.evaluation.roles import assign_roles
+
+if TYPE_CHECKING:
+    from uncertain.predictive.tables import PredictionRows
 
 FORMATS = (".npz", ".npy", ".parquet", ".csv")
 
@@ -94,7 +97,10 @@ def read_predictions(
     try:
         kept = _kept(arrays, by)
         if metadata.get("format") is not None:
-            read = _from_own_format(path, arrays, columns or {}, source=source, split=split)
+            from uncertain.predictive.tables import read_rows
+
+            rows = read_rows(path)
+            read = _from_own_format(rows, arrays, columns or {}, source=source, split=split)
             return dataclasses.replace(read, columns=kept)
         roles = assign_roles(arrays, columns or {}, labelled=labelled)
         if split.startswith("ood:"):
@@ -108,6 +114,49 @@ def read_predictions(
             rows_first=path.suffix.lower() in (".csv", ".parquet"),
         )
         return dataclasses.replace(built, columns=kept) if kept else built
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {_with_options(str(error), arrays, roles)}") from error
+
+
+def predictions_of_table(
+    table: Any,
+    path: Path,
+    *,
+    columns: Mapping[str, str],
+    source: str,
+    split: str = "test",
+    renormalise: bool = False,
+    labelled: bool = True,
+) -> Predictions:
+    """Return the predictions in a piece of a table; see :func:`read_predictions`.
+
+    Args:
+        table: Some rows of a file.
+        path: The file, for messages.
+        columns: Role to array name.
+        source: The model's name.
+        split: As in ``read_predictions``.
+        renormalise: As in ``read_predictions``.
+        labelled: As in ``read_predictions``.
+
+    Raises:
+        ValueError: As ``read_predictions``.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    roles: dict[str, np.ndarray] = {}
+    try:
+        arrays, metadata = _table_arrays(table)
+        if metadata.get("format") is not None:
+            from uncertain.predictive.tables import from_rows_table
+
+            rows = from_rows_table(table)
+            return _from_own_format(rows, arrays, columns, source=source, split=split)
+        roles = assign_roles(arrays, columns, labelled=labelled)
+        if split.startswith("ood:"):
+            roles.pop("labels", None)
+        return build_predictions(
+            roles, source=source, split=split, renormalise=renormalise, rows_first=True
+        )
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {_with_options(str(error), arrays, roles)}") from error
 
@@ -171,6 +220,10 @@ def _read_table(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
         with path.open("rb") as stream:
             table = read_table(stream)
+    return _table_arrays(table)
+
+
+def _table_arrays(table: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if table.num_rows == 0:
         raise ValueError("the table has no rows")
     metadata = json.loads((table.schema.metadata or {}).get(b"uncertain", b"{}"))
@@ -284,7 +337,7 @@ _OVERRIDES = {"labels": "target", "row_ids": "row_ids", "groups": "groups", "wei
 
 
 def _from_own_format(
-    path: Path,
+    rows: PredictionRows,
     arrays: Mapping[str, np.ndarray],
     columns: Mapping[str, str],
     *,
@@ -292,9 +345,6 @@ def _from_own_format(
     split: str,
 ) -> Predictions:
     """Return what ``predictive.save_predictions`` wrote, with what the user names put over it."""
-    from uncertain.predictive.tables import read_rows
-
-    rows = read_rows(path)
     facts: dict[str, Any] = {f.name: getattr(rows, f.name) for f in dataclasses.fields(rows)}
     for role, name in columns.items():
         checks.check_choice(f"the role of {name}", role, _OVERRIDES)

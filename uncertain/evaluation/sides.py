@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.scored_rows import ScoredRows
+
+Side = Predictions | ScoredRows
+"""Predictions, or what is left of them after their scoring."""
 
 
-def both_weights(test: Predictions, ood: Predictions) -> NDArray[np.float64] | None:
+def both_weights(test: Side, ood: Side) -> NDArray[np.float64] | None:
     """Return the weights of test rows and strange rows together, ``None`` where neither has any.
 
     Whole numbers are counts and stay. Other weights are relative: they are scaled to average 1, so
@@ -32,7 +36,7 @@ def both_weights(test: Predictions, ood: Predictions) -> NDArray[np.float64] | N
     )
 
 
-def both_groups(test: Predictions, ood: Predictions) -> NDArray[np.int64] | None:
+def both_groups(test: Side, ood: Side) -> NDArray[np.int64] | None:
     """Return joint group numbers, ``None`` where neither side has groups.
 
     Groups of the two sides are different units, whatever they are called.

@@ -9,6 +9,7 @@ are looked at.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,6 +68,35 @@ def read_table(stream: IO[bytes] | Any) -> pa.Table:
         )
     table.validate(full=True)
     return table
+
+
+def read_pieces(stream: IO[bytes] | Any, rows: int) -> Iterator[pa.Table]:
+    """Yield a table a few rows at a time, checked as :func:`read_table` does.
+
+    Pages are read as they are needed, so that a row group larger than memory is no obstacle.
+
+    Args:
+        stream: An open file.
+        rows: At a time.
+
+    Raises:
+        ValueError: A page or the schema is damaged (pyarrow's errors are its own).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    file = parquet.ParquetFile(
+        stream, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 16
+    )
+    check_seal(file.schema_arrow)
+    seen = 0
+    for batch in file.iter_batches(batch_size=rows, use_threads=False):
+        table = pa.Table.from_batches([batch], schema=file.schema_arrow)
+        table.validate(full=True)
+        seen += table.num_rows
+        yield table
+    if seen != file.metadata.num_rows:
+        raise ValueError(f"it holds {seen} rows and says that it holds {file.metadata.num_rows}")
 
 
 def _hash(schema: pa.Schema) -> bytes:
