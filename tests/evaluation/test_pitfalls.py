@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import numpy as np
 import pytest
 import sklearn.metrics
 
 from tests.evaluation.cases import classifier
+from tests.evaluation.detectors import cases
 from uncertain import evaluation, families
 from uncertain.evaluation import (
     Predictions,
     coverage_p_value,
+    detectors,
     evaluate,
     fit_temperature,
     fit_thr,
@@ -20,6 +23,7 @@ from uncertain.evaluation import (
 )
 from uncertain.evaluation.calibration_bins import bin_index, equal_width_edges
 from uncertain.evaluation.leakage import LEAK
+from uncertain.evaluation.report.page import render_report
 from uncertain.families import ArrayDistribution
 from uncertain.intervals import wilson
 
@@ -292,3 +296,77 @@ def calibrated(n, seed):
 
 def of(p, y):
     return Predictions(ArrayDistribution("categorical", {"probs": p}), y)
+
+
+class TestOutOfDistribution:
+    """4.9: tuning on test OOD; which split is which; score direction; ID counted once an OOD set."""
+
+    def test_no_detector_takes_strange_rows_to_be_fitted(self):
+        for name, fit in detectors.DETECTORS.items():
+            arguments = list(inspect.signature(fit).parameters)
+            assert arguments[0] == "bank", name
+            assert not {"ood", "strange", "outliers", "validation"} & set(arguments), name
+        assert list(inspect.signature(detectors.fit_detectors).parameters) == ["bank", "names"]
+
+    def test_what_is_scored_together_does_not_change_a_score(self):
+        bank, rows = cases.bank(), cases.queries()
+        battery = detectors.fit_detectors(bank)
+        together = detectors.detector_scores(battery, rows)
+        alone = detectors.detector_scores(battery, rows.select(slice(3, 5)))
+        for name, score in alone.items():
+            np.testing.assert_allclose(score, together[name][3:5], rtol=1e-9)
+
+    def test_every_score_is_larger_for_strange_rows_and_a_wrong_direction_shows(self):
+        test, ood = self.sides()
+        turned = [
+            dataclasses.replace(side, scores={"distance": -np.asarray(side.scores["distance"])})
+            for side in (test, ood)
+        ]
+        right, wrong = (
+            evaluate(sides, replicates=100)
+            .select(metric="auroc", variant="ood:x:distance")
+            .rows[0]
+            .value
+            for sides in ([test, ood], turned)
+        )
+        # Nothing turns a score round: the better direction would be chosen on the test rows.
+        assert right > 0.7
+        assert wrong == pytest.approx(1 - right)
+
+    def test_the_test_rows_count_once_beside_several_partners(self):
+        test, ood = self.sides()
+        other = dataclasses.replace(ood, split="ood:y")
+        one, two = (
+            evaluate([test, ood], replicates=100),
+            evaluate([test, ood, other], replicates=100),
+        )
+
+        def areas(results):
+            return results.select(metric="auroc", variant="ood:x:distance").rows
+
+        assert areas(one) == areas(two)
+        assert areas(one)[0].n == len(test) + len(ood)
+
+    def test_rows_of_another_network_are_refused(self):
+        bank = dataclasses.replace(cases.bank(), facts={"network": "a"})
+        rows = dataclasses.replace(cases.queries(), facts={"network": "b"})
+        with pytest.raises(ValueError, match="from the network that the bank came from"):
+            detectors.detector_scores(detectors.fit_detectors(bank, ("msp",)), rows)
+
+    def test_the_best_detector_on_the_test_partners_is_no_answer(self):
+        sides = [
+            dataclasses.replace(side, scores={"detector:msp": score, "detector:knn": 9 * score})
+            for side in self.sides()
+            for score in [np.asarray(side.scores["distance"])]
+        ]
+        page = render_report(evaluate(sides, replicates=100), sides, title="x")
+        answers = page.partition("<main")[2].partition("<section")[0]
+        assert "knn" not in answers
+        assert "to take the first is to tune on them" in page
+
+    @staticmethod
+    def sides():
+        rng = np.random.default_rng(0)
+        test = classifier(80, scores={"distance": rng.normal(size=80)})
+        ood = classifier(80, labels_seed=1, labelled=False, split="ood:x")
+        return test, dataclasses.replace(ood, scores={"distance": rng.normal(size=80) + 1.5})

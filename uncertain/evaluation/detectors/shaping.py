@@ -83,7 +83,9 @@ class ASH:
     before and :math:`s_2` after. Variant ``p`` only prunes, ``b`` sets what stays (and is not 0) to
     :math:`s_1` over their number, ``s`` multiplies it by :math:`\exp(s_1 / s_2)`.
 
-    Activations at the threshold all stay, so that a row's order does not matter.
+    Activations at the threshold all stay, so that a row's order does not matter. Of a row with fewer
+    activations than that above 0, those stay; the authors' code for ``b`` also sets zeros, those that
+    its sort comes across first.
 
     Attributes:
         weight: (C, D).
