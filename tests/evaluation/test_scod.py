@@ -88,6 +88,13 @@ def test_no_cost_leaves_room_and_a_missing_side_is_undefined() -> None:
     assert scod_cost(x, x < 0, x >= 0).reason == "no in-distribution rows"
 
 
+def test_infinite_scores_are_in_order_and_nan_is_not() -> None:
+    found = scod_cost([-np.inf, 0.0, np.inf], [0, 1, 0], [0, 0, 1], rejected=0.5, replicates=10)
+    assert found.value == 0
+    with pytest.raises(ValueError, match="a NaN has no rank"):
+        scod_cost([np.nan, 1.0], [0, 0], [0, 1])
+
+
 def test_the_judge_reports_it() -> None:
     cases = [
         classifier(100, noise=1.0),

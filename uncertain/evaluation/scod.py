@@ -40,6 +40,7 @@ from uncertain.intervals import (
     undefined,
     wilson_bounds,
 )
+from uncertain.intervals.areas import check_no_nan
 
 _KINDS = 3
 """Right, wrong, strange."""
@@ -90,7 +91,7 @@ def scod_cost(
     checks.check_range("replicates", replicates, 10)
     x, out = np.asarray(scores, dtype=np.float64), np.asarray(strange, dtype=bool)
     checks.check_shape("scores", x, ("N",))
-    checks.check_finite("scores", x)
+    check_no_nan("scores", x)  # infinities are in order
     checks.check_same_length(scores=x, wrong=wrong, strange=out, weights=weights, groups=groups)
     w = check_weights(weights, len(x))
     n_groups = None if groups is None else int(group_ids(groups).max(initial=-1)) + 1
