@@ -17,15 +17,33 @@ def test_it_is_the_softmax_of_negative_squared_distances() -> None:
     torch.testing.assert_close(head(h).probs, expected)
 
 
-def test_it_starts_at_the_class_means_as_the_posterior_of_equal_gaussians() -> None:
+def test_separable_classes_start_as_the_posterior_of_equal_gaussians() -> None:
     h, y = clusters(60)
-    head = PrototypeHead.from_data(h, y)
     means = torch.stack([h[y == c].mean(0) for c in range(3)])
+    h = means[y] + 0.2 * (h - means[y])  # the likelihood alone would go on to temperature 0
+    head = PrototypeHead.from_data(h, y)
     torch.testing.assert_close(head.means.detach(), means)
     variance = (h - means[y]).square().mean()
     density = torch.distributions.Normal(means, variance.sqrt())
     joint = density.log_prob(h[:, None]).sum(-1)
     torch.testing.assert_close(head(h).probs, joint.softmax(-1))
+
+
+def test_correlated_features_start_at_the_temperature_of_the_highest_likelihood() -> None:
+    h, y = clusters(60)
+    y = torch.where(torch.arange(len(y)) % 10 == 0, (y + 1) % 3, y)
+    h = h.repeat(1, 8)  # eight copies of a feature are no more news than one
+    head = PrototypeHead.from_data(h, y)
+    variance = (h - head.means.detach()[y]).square().mean()
+    assert head.temperature > 2 * variance
+
+    @torch.no_grad()
+    def loss(temperature: float) -> float:
+        other = PrototypeHead(head.means.detach(), temperature=temperature)
+        return float(torch.nn.functional.cross_entropy(other(h).logits, y))
+
+    best = loss(head.temperature)
+    assert best <= min(loss(head.temperature * f) for f in (0.5, 0.9, 0.99, 1.01, 1.1, 2))
 
 
 def test_rows_that_coincide_with_their_means_start_at_temperature_one() -> None:

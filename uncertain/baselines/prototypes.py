@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch.nn.functional as F
@@ -65,10 +66,12 @@ class PrototypeHead(nn.Module):
         classes: int | None = None,
         weights: Any = None,
     ) -> PrototypeHead:
-        r"""Start at the class means, with the temperature of the best isotropic Gaussians.
+        r"""Start at the class means, with the temperature of the highest likelihood on these rows.
 
-        :math:`\tau = 2 \sigma^2` with :math:`\sigma^2` the mean squared deviation of a feature from
-        its class's mean: the posterior of Gaussians of one common variance and equal class shares.
+        It is at least :math:`2 \sigma^2`, with :math:`\sigma^2` the mean squared deviation of a feature
+        from its class's mean: the posterior of Gaussians of one common variance and equal class
+        shares. Correlated features make that too sharp, since each counts as news; and where the
+        classes are separable the likelihood alone would go on to 0.
 
         Args:
             features: (N, D) training features.
@@ -83,7 +86,10 @@ class PrototypeHead(nn.Module):
         means = class_means(rows)
         off = (rows.features - means[rows.y]).square().mean(1)
         variance = float((rows.weight * off).sum() / rows.weight.sum())
-        return cls(means.to(features.dtype), temperature=2 * variance if variance > 0 else 1.0)
+        least = 2 * variance if variance > 0 else 1.0
+        distances = squared_distances(rows.features, means)
+        warmest = _temperature(distances, rows.y, rows.weight, least=least)
+        return cls(means.to(features.dtype), temperature=warmest)
 
     def forward(self, features: Float[Tensor, "N D"]) -> Categorical:
         """Return the classes' distribution of each row.
@@ -109,3 +115,24 @@ class PrototypeHead(nn.Module):
         dtype = widened(self, features)
         checks.check_shape("features", features, ("N", self.means.shape[1]))
         return squared_distances(features.to(dtype), self.means.to(dtype))
+
+
+def _temperature(distances: Tensor, y: Tensor, weight: Tensor, *, least: float) -> float:
+    """Return the temperature of the highest likelihood, at least ``least``.
+
+    The loss is convex in 1 / temperature; its derivative, the mean of the true class's distance less
+    the expected one, is bisected on a logarithmic scale.
+    """
+
+    def slope(temperature: float) -> float:
+        expected = ((-distances / temperature).softmax(1) * distances).sum(1)
+        true = distances.gather(1, y[:, None]).squeeze(1)
+        return float((weight * (true - expected)).sum())
+
+    low, high = least, least
+    while slope(high) > 0 and high < 1e9 * least:
+        low, high = high, 4 * high
+    for _ in range(60):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
+    return high
