@@ -117,3 +117,32 @@ def test_a_file_keeps_what_was_fitted(tmp_path):
     assert read.fitted_on == made.fitted_on
     assert leak(read)
     assert leak(read.select(slice(3)))
+
+
+@pytest.mark.parametrize("leaking", ["a", "b"])
+def test_who_leads_by_rows_that_it_saw_makes_no_claim(tmp_path, leaking):
+    rows = [
+        Row(
+            "nll",
+            0.1,
+            0.05,
+            0.15,
+            source="a",
+            rank_group="A",
+            reason=LEAK if leaking == "a" else "",
+        ),
+        Row(
+            "nll",
+            0.5,
+            0.45,
+            0.55,
+            source="b",
+            rank_group="B",
+            reason=LEAK if leaking == "b" else "",
+        ),
+        Row("nll", -0.4, -0.5, -0.3, kind="difference", source="a", other="b", p_value=0.001),
+    ]
+    write_report(Results(rows), [], tmp_path / "page.html", title="Nets")
+    page = (tmp_path / "page.html").read_text()
+    assert "has the better NLL" in page
+    assert ("not a claim" in page) == (leaking == "a")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from uncertain.evaluation.formatting import count, figure, interval, p_text, percent
+from uncertain.evaluation.leakage import leaks_of
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.report import curves
 from uncertain.evaluation.report.comparison import undecided, winner
@@ -290,18 +291,29 @@ def _better_by(material: Material, task: str, metric: str) -> str:
     where = f" on {name(task)}" if task and len(material.tasks) > 1 else ""
     label = _RANKING[metric]
     if len(differences) == 1:
-        return _one_pair(differences[0], label, where)
+        return _one_pair(material, differences[0], label, where)
     return _groups(material, task, metric, label, where, differences)
 
 
-def _one_pair(row: Row, label: str, where: str) -> str:
+def _flattered(material: Material, sources: Sequence[str]) -> str:
+    """Return a warning where one that is called better has seen the rows it is judged on."""
+    leaking = leaks_of(material.every.rows)
+    found = [source for source in sources if source in leaking]
+    if not found:
+        return ""
+    return f' <span class="tag">not a claim</span> {join_names(found)} was calibrated on the rows judged.'
+
+
+def _one_pair(material: Material, row: Row, label: str, where: str) -> str:
+    flattered = ""
     if undecided(row):
         sentence = f"Not told apart by {label}{where}."
     else:
         sentence = f"{name(winner(row))} has the better {label}{where}."
+        flattered = _flattered(material, [winner(row)])
     p = f", p {p_text(row.p_value)}" if row.p_value is not None else ""
     words = f"{name(row.source)} − {name(row.other)}: {shown(row)}{text(p)}, on the same rows."
-    return element("strong", sentence) + paragraph(words, "soft")
+    return element("strong", sentence) + paragraph(words + flattered, "soft")
 
 
 def _groups(
@@ -315,4 +327,4 @@ def _groups(
     sentence = f"{join_names(first, most=4)} {verb} by {label}{where}."
     told = sum(r.p_value is not None and r.p_value < 1 - r.level for r in differences)
     words = f"{told} of {len(differences)} pairs differ after Holm's correction."
-    return element("strong", sentence) + paragraph(words, "soft")
+    return element("strong", sentence) + paragraph(words + _flattered(material, first), "soft")
