@@ -33,6 +33,9 @@ from uncertain.predictive.sampled import Empirical, Quantiles
 
 Device = torch.device | str | int
 
+_ROUNDING = 1e-5
+"""Log-sum-exp of a row beyond which it is more than the rounding of usual logits."""
+
 # family -> the torch class whose constructor takes the family's parameters under the same names
 _CLASSES: dict[str, type[Distribution]] = {
     "bernoulli": Bernoulli,
@@ -55,7 +58,8 @@ def to_arrays(dist: Distribution) -> ArrayDistribution:
 
     Tensors are detached; half and bfloat16 become float32, wider ones keep their dtype. What a
     categorical was made from, probabilities or logits, is kept bit for bit (half-width parameters
-    are normalised again in float32, because their sums are off by up to a percent).
+    are normalised again in float32, because their sums are off by up to a percent; so are rows of
+    logits so large, as distances can be, that torch's own normalisation is off by more than 1e-5).
 
     Args:
         dist: A distribution of batch shape (N,): a single family, ``Independent`` over one axis of
@@ -147,7 +151,15 @@ def _(dist: Categorical) -> tuple[str, dict[str, Tensor]]:
     if tensor.dtype in (torch.float16, torch.bfloat16):
         wide = tensor.float()
         tensor = wide.log_softmax(-1) if name == "logits" else wide / wide.sum(-1, keepdim=True)
-    return "categorical", {name: tensor}
+    return "categorical", {name: _summing_to_one(tensor) if name == "logits" else tensor}
+
+
+def _summing_to_one(logits: Tensor) -> Tensor:
+    """Normalise rows again that torch could not: logits of some thousands round to 1e-4 in float32."""
+    off = logits.logsumexp(-1, keepdim=True).abs() > _ROUNDING
+    if not bool(off.any()):
+        return logits
+    return torch.where(off, logits.double().log_softmax(-1).to(logits.dtype), logits)
 
 
 @family_parameters.register
