@@ -93,6 +93,18 @@ def test_the_plain_ece_is_the_judges():
     assert plain_ece(confidence, correct, None) == pytest.approx(ece(p, case.target).value)
 
 
+def test_confidences_on_the_edges_of_bins_are_no_failure():
+    rng = np.random.default_rng(0)
+    p = np.round(rng.uniform(0.5, 1, 1000), 2)
+    y = (rng.random(1000) < p).astype(int)
+    case = with_probabilities(np.stack([1 - p, p], axis=1), y, groups=np.arange(1000))
+    found, wrong = recompute(case)
+    assert wrong == []
+    assert "ece[equal_width,15,l1,top_label] of model on test" in found
+    ones = np.array([1.0, 1.0 + 1e-6]), np.array([True, False])
+    assert plain_ece(*ones, None) == pytest.approx(0.5)
+
+
 def test_null_levels():
     case = classifier(500)
     found = nulls(case, [classifier(100, split="ood:x", labelled=False)])

@@ -156,7 +156,10 @@ def _of_values(case: Predictions) -> Mapping[tuple[str, str], Oracle]:
 def plain_ece(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], weights: NDArray[np.float64] | None
 ) -> float:
-    """Return the calibration error over 15 equal bins, (lo, hi], a bin at a time.
+    """Return the calibration error over 15 equal bins, [lo, hi), a bin at a time.
+
+    The last bin is closed and takes what rounding leaves above 1. Other conventions differ by whole
+    rows as soon as confidences are rounded: 0.6 is an edge.
 
     Example:
         >>> plain_ece(np.array([0.95, 0.95]), np.array([True, False]), None)
@@ -166,7 +169,7 @@ def plain_ece(
     total = 0.0
     for b in range(_BINS):
         low, high = b / _BINS, (b + 1) / _BINS
-        inside = (confidence > low) & (confidence <= high)
+        inside = (confidence >= low) & ((confidence < high) | (b == _BINS - 1))
         if inside.any():
             gap = np.sum(w[inside] * (confidence[inside] - correct[inside]))
             total += abs(float(gap))
