@@ -43,7 +43,7 @@ def states(rows: slice) -> dict[str, Any]:
         b = {name: array[start : start + BATCH] for name, array in d.items()}
         found["wide"].update(b["scores"], b["positive"])
         found["half"].update(b["scores"].astype(np.float16), b["positive"])
-        found["kept"] = found["kept"].update(b["scores"], b["positive"])
+        found["kept"].update(b["scores"], b["positive"])
         found["rows"].update(b["p"], b["y"])
         found["classwise"].update(b["p"], b["y"])
     return found

@@ -183,7 +183,7 @@ def test_any_batch_size_gives_the_same_bits(batch: int) -> None:
     state = RankState()
     for start in range(0, 1000, batch):
         part = slice(start, start + batch)
-        state = state.update(data.scores[part], data.positive[part])
+        assert state.update(data.scores[part], data.positive[part]) is state
     assert state.compute(replicates=50) == whole
 
 

@@ -18,9 +18,9 @@ from uncertain.intervals import Estimate
 from uncertain.intervals.areas import checked_scores
 
 
-@dataclass(frozen=True)
+@dataclass
 class RankState:
-    """Rows of a ranking, mergeable. Every method returns a new state; nothing is changed in place.
+    """Rows of a ranking, mergeable. Updating and merging change the state in place and return it.
 
     Attributes:
         chunks: One (scores, positive, weights, groups) a piece.
@@ -56,7 +56,7 @@ class RankState:
         weights: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> RankState:
-        """Return the state with more rows.
+        """Add rows, and return the state.
 
         Args:
             scores: (N,) without NaN, any scale, larger = more positive. float32 is kept as it is.
@@ -66,6 +66,13 @@ class RankState:
 
         Raises:
             ValueError: For NaN, wrong lengths, or weights or groups in some pieces only.
+
+        Example:
+            >>> state = RankState()
+            >>> for batch in ([0.1, 0.9], [0.4]):
+            ...     _ = state.update(batch, [score > 0.5 for score in batch])
+            >>> len(state)
+            3
         """
         # A piece may hold zero weights only; the whole is checked when it is computed.
         x, up, _ = checked_scores(scores, positive, None)
@@ -75,7 +82,7 @@ class RankState:
         return self.merge(RankState(((x, up, w, labels),) if len(x) else ()))
 
     def merge(self, other: RankState) -> RankState:
-        """Return the state of both sets of rows.
+        """Add the rows of another state, and return the state.
 
         Raises:
             ValueError: Where only one of them has weights, or groups.
@@ -84,7 +91,8 @@ class RankState:
             given = {chunk[place] is not None for chunk in (*self.chunks, *other.chunks)}
             if len(given) > 1:
                 raise ValueError(f"`{name}` should be given with every piece or with none.")
-        return RankState(self.chunks + other.chunks)
+        self.chunks += other.chunks
+        return self
 
     def rows(
         self,
