@@ -7,9 +7,18 @@ import numpy as np
 import pytest
 
 from tests.evaluation.cases import classifier
-from uncertain.evaluation import Results, Row, evaluate, read_predictions, write_report
+from uncertain.evaluation import (
+    Results,
+    Row,
+    evaluate,
+    evaluate_conformal,
+    fit_temperature,
+    read_predictions,
+    write_report,
+)
 from uncertain.evaluation.console import print_results
 from uncertain.evaluation.leakage import LEAK, leak, leaks_of
+from uncertain.evaluation.temperature_scaled import is_scaled
 from uncertain.predictive import fitted_on, save_predictions
 from uncertain.terminal import Console
 
@@ -42,6 +51,29 @@ def test_shared_rows_are_told_under_any_name():
     )
     shifted = case(used, split="shift:noise:3")
     assert leak(shifted)
+
+
+def test_without_ids_the_same_labels_in_the_same_order_are_told():
+    plain = classifier(60)
+    fitted = fit_temperature(plain.distribution, plain.target)
+    judged = fitted(plain)
+    assert leak(judged) == (
+        f"{LEAK}the same targets in the same order as the 60 rows of the validation split that "
+        "temperature was fitted on; row ids on both would tell"
+    )
+    other = classifier(60, labels_seed=5)
+    assert leak(fitted(other)) == ""
+
+
+def test_conformal_sets_and_scaling_on_the_judged_rows_are_told_without_ids():
+    plain = classifier(60)
+    held = dataclasses.replace(plain, split="validation")
+    found = evaluate_conformal(plain, validation=held)
+    assert found.rows
+    assert all(row.reason.startswith(LEAK) for row in found)
+    scaled = [row for row in evaluate(plain, validation=held) if is_scaled(row)]
+    assert scaled
+    assert all(row.reason.startswith(LEAK) for row in scaled)
 
 
 def test_the_second_of_two_calibrations_counts_too():

@@ -56,9 +56,31 @@ def test_without_ids_nothing_is_known():
     assert fitted_on("temperature", split="v", row_ids=[1], target=[0]).shared_rows(None) == 0
 
 
+def test_without_ids_the_targets_in_their_order_are_known():
+    labels = np.arange(10) % 3
+    used = fitted_on("temperature", split="validation", target=labels)
+    assert used.same_targets(None, labels.astype(float))
+    assert used.same_targets(np.arange(10), labels)
+    assert not used.same_targets(None, labels[::-1])
+    assert not used.same_targets(None, None)
+    with_ids = fitted_on("temperature", split="validation", row_ids=np.arange(10), target=labels)
+    assert with_ids.same_targets(None, labels)
+    assert not with_ids.same_targets(np.arange(10) + 50, labels)
+
+
+def test_few_or_equal_targets_are_no_evidence():
+    for labels in (np.arange(9) % 3, np.zeros(50), np.zeros(0)):
+        assert not fitted_on("scale", split="v", target=labels).same_targets(None, labels)
+
+
 def test_a_record_comes_back():
     used = fitted_on("isotonic", split="validation", row_ids=["x", "y"], target=[0.25, 1.5])
     assert FittedOn.from_record(used.to_record()) == used
+    unnamed = fitted_on("isotonic", split="validation", target=np.arange(20) / 7)
+    back = FittedOn.from_record(unnamed.to_record())
+    assert back.same_targets(None, np.arange(20) / 7)
+    older = {k: v for k, v in unnamed.to_record().items() if k != "targets"}
+    assert FittedOn.from_record(older) == unnamed
     with pytest.raises(ValueError, match="`fitted_on` should hold method, split, rows"):
         FittedOn.from_record({"method": "isotonic"})
 

@@ -36,6 +36,11 @@ def leak(case: Predictions) -> str:
         if shared:
             words = f"{shared:,} of them are among the {used.rows:,} of the {used.split} split"
             return f"{LEAK}{words} that {used.method} was fitted on"
+        if used.same_targets(case.row_ids, case.target):
+            return (
+                f"{LEAK}the same targets in the same order as the {used.rows:,} rows of the "
+                f"{used.split} split that {used.method} was fitted on; row ids on both would tell"
+            )
     return ""
 
 
