@@ -264,3 +264,10 @@ def test_table_without_metadata_or_columns_is_refused() -> None:
     gone = table.set_column(0, "loc", pa.array([None] * N, pa.float64()))
     with pytest.raises(ValueError, match="`loc` should have no missing rows, got 6"):
         families.from_table(gone)
+
+
+def test_large_float32_logits_still_give_probabilities_that_sum_to_one():
+    z = -3000 * np.random.default_rng(0).random((200, 4)) - 5000
+    kept = (z - np.logaddexp.reduce(z, axis=1, keepdims=True)).astype(np.float32) + np.float32(5e-5)
+    p = families.class_probabilities(ArrayDistribution("categorical", {"logits": kept}))
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=0, atol=1e-12)

@@ -16,6 +16,9 @@ from .distribution import ArrayDistribution
 from .structure import Array, Family, Undefined, f64, log, log_sum_exp
 from .table import FAMILIES
 
+_ROUNDING = 2e-6
+"""Log-sum-exp of a row of classes up to which it is left as it is."""
+
 Float = NDArray[np.float64]
 
 
@@ -328,8 +331,19 @@ def class_log_probabilities(d: ArrayDistribution) -> Float:
     family, p, w = _open(d)
     if family.class_log_probs is None:
         raise TypeError(f"A {d.family} distribution has no classes, so no class probabilities.")
-    value = family.class_log_probs(p)
-    return value if w is None else _mixed_log_probs(family, p, w)
+    value = family.class_log_probs(p) if w is None else _mixed_log_probs(family, p, w)
+    return _summing_to_one(value)
+
+
+def _summing_to_one(log_p: Float) -> Float:
+    """Normalise rows that rounding has taken off one by more than probabilities may be off.
+
+    Large logits in float32 are log-probabilities to 1e-4 only, which is why files of them may be off
+    by that much.
+    """
+    off = log_sum_exp(log_p)[..., None]
+    seen = np.abs(off) > _ROUNDING
+    return np.where(seen, log_p - off, log_p) if seen.any() else log_p
 
 
 def class_probabilities(d: ArrayDistribution) -> Float:

@@ -33,7 +33,7 @@ from uncertain.predictive.sampled import Empirical, Quantiles
 
 Device = torch.device | str | int
 
-_ROUNDING = 1e-5
+_ROUNDING = 2e-6
 """Log-sum-exp of a row beyond which it is more than the rounding of usual logits."""
 
 # family -> the torch class whose constructor takes the family's parameters under the same names
@@ -59,7 +59,7 @@ def to_arrays(dist: Distribution) -> ArrayDistribution:
     Tensors are detached; half and bfloat16 become float32, wider ones keep their dtype. What a
     categorical was made from, probabilities or logits, is kept bit for bit (half-width parameters
     are normalised again in float32, because their sums are off by up to a percent; so are rows of
-    logits so large, as distances can be, that torch's own normalisation is off by more than 1e-5).
+    logits so large, as distances can be, that torch's own normalisation is off by more than 2e-6).
 
     Args:
         dist: A distribution of batch shape (N,): a single family, ``Independent`` over one axis of
