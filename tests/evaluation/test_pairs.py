@@ -251,6 +251,47 @@ def test_an_infinite_score_leaves_the_difference_undefined():
     assert "nll is infinite on a row" in row.reason
 
 
+def impossible(case, source):
+    """Give the first row's label probability 0, so that the NLL is infinite."""
+    p = np.array(case.distribution.parameters["probs"])
+    p[0] = np.eye(3)[(case.target[0] + 1) % 3]
+    return dataclasses.replace(
+        case, source=source, distribution=ArrayDistribution("categorical", {"probs": p})
+    )
+
+
+def test_an_infinite_score_leaves_the_other_pairs_as_they_were():
+    good, sharp = models(n=200, noises=(0.0, 1.0))
+    zero = impossible(good, "zero")
+    rows, letters = compare_sources([good, sharp, zero], **QUICK)
+    alone, _ = compare_sources([good, sharp], **QUICK)
+    found = {(r.source, r.other): r for r in pick(rows, "nll")}
+    assert found["model 0", "model 1"] == pick(alone, "nll")[0]
+    assert all(found[name, "zero"].kind == "undefined" for name in ("model 0", "model 1"))
+    # It takes no part in the letters either, nor in what Holm adjusts for.
+    assert {key[4] for key in letters if key[2] == "nll"} == {"model 0", "model 1"}
+    assert {key[4] for key in letters if key[2] == "brier"} == {"model 0", "model 1", "zero"}
+
+
+def test_letters_are_left_out_where_trainings_on_different_rows_lack_a_pair():
+    def split(source, noise, k):
+        return classifier(
+            60 + k, source=source, labels_seed=k, seed=k, noise=noise, training=f"split {k}"
+        )
+
+    a, b = ([split(s, noise, k) for k in range(4)] for s, noise in (("a", 0.0), ("b", 1.0)))
+    c = [split("c", 0.5, k) for k in (0, 1)]
+    rows, letters = compare_sources([*a, *b, *c], **QUICK)
+    assert {key[4] for key in letters if key[2] == "nll"} == {"a", "b", "c"}
+    rows, letters = compare_sources([*a, b[2], b[3], *c], **QUICK)
+    compared = {(r.source, r.other) for r in pick(rows, "nll", "trainings") if r.has_interval}
+    assert compared == {("a", "b"), ("a", "c")}
+    assert letters == {}
+    zero = [impossible(case, "zero") for case in a]
+    rows, letters = compare_sources([*a, *b, *zero], **QUICK)
+    assert {key[4] for key in letters if key[2] == "nll"} == {"a", "b"}
+
+
 def test_one_source_is_compared_with_nothing():
     assert compare_sources([classifier(20)], **QUICK) == ([], {})
     assert compare_sources(trained("a", 0.5), **QUICK) == ([], {})
@@ -273,6 +314,19 @@ def test_families_are_compared_on_what_both_can_answer():
     # A density, an empirical distribution and three quantiles have CRPS of different forms.
     assert {r.metric for r in rows} == {"mae", "rmse"}
     assert {(r.source, r.other) for r in rows if r.metric == "rmse"} == {("a", "b")}
+
+
+def test_a_source_without_a_figure_takes_it_from_no_other_pair():
+    reg, narrow = (regressor(60, source=s, seed=i) for i, s in enumerate(("reg", "reg-narrow")))
+    samples = reg.target[:, None] + np.random.default_rng(0).normal(size=(60, 20))
+    sampled = ArrayDistribution("empirical", {"samples": samples})
+    cases = [reg, narrow, dataclasses.replace(reg, source="samples", distribution=sampled)]
+    rows, letters = compare_sources(cases, **QUICK)
+    alone, _ = compare_sources(cases[:2], **QUICK)
+    for metric in ("nll", "crps"):
+        assert pick(rows, metric) == pick(alone, metric)
+        assert {key[4] for key in letters if key[2] == metric} == {"reg", "reg-narrow"}
+    assert len(pick(rows, "mae")) == 3
 
 
 def test_augrc_ranks_and_calibration_does_not():

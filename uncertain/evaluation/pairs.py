@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
@@ -144,26 +145,31 @@ def _crossed(
     first = tested[names[0]][0]
     rows: list[Row] = []
     rankings = []
-    for metric in _shared_metrics(scores):
-        tables = [np.stack([s[metric] for s in scores[name]]) for name in names]
-        order = canonical_order([column for table in tables for column in table], like=first)
-        tables = [table[:, order] for table in tables]
-        if not all(np.isfinite(table).all() for table in tables):
-            rows += _infinite(names, metric, first, level)
+    known = {n: _shared_metrics({n: scores[n]}) for n in names}
+    for metric in dict.fromkeys(metric for n in names for metric in known[n]):
+        # A pair is compared by what both have: one source that has no such figure, or an infinite
+        # one, takes nothing from the others.
+        tables = {n: np.stack([s[metric] for s in scores[n]]) for n in names if metric in known[n]}
+        finite = {n: table for n, table in tables.items() if np.isfinite(table).all()}
+        pairs = itertools.combinations(tables, 2)
+        barred = [pair for pair in pairs if not all(n in finite for n in pair)]
+        rows += _infinite(barred, metric, first, level)
+        if len(finite) < 2:
             continue
+        order = canonical_order([column for t in finite.values() for column in t], like=first)
         found = compare_methods(
-            tables,
+            [table[:, order] for table in finite.values()],
             weights=None if first.weights is None else first.weights[order],
             groups=None if first.groups is None else first.groups[order],
             level=level,
         )
+        compared = list(finite)
         for (i, j), crossed in found.differences.items():
-            for estimate in crossed:
-                if np.isfinite(estimate.low) or estimate.over == "items":
-                    rows.append(
-                        _difference(first, names[i], names[j], *split_variant(metric), estimate)
-                    )
-        values = dict(zip(names, found.values.tolist(), strict=True))
+            for e in crossed:
+                if np.isfinite(e.low) or e.over == "items":
+                    a, b = compared[i], compared[j]
+                    rows.append(_difference(first, a, b, *split_variant(metric), e))
+        values = dict(zip(compared, found.values.tolist(), strict=True))
         rankings.append(_ranking(tested, metric, found.over, values, level))
     return rows, rankings
 
@@ -179,11 +185,8 @@ def _ranking(
     return Ranking(
         (first.task, first.split, *split_variant(metric), over),
         values,
-        {
-            name: trained[0].training if len(trained) == 1 else ""
-            for name, trained in tested.items()
-        },
-        {name: len(trained) for name, trained in tested.items()},
+        {n: tested[n][0].training if len(tested[n]) == 1 else "" for n in values},
+        {n: len(tested[n]) for n in values},
         "high" if metric in HIGHER_IS_BETTER else "low",
         level,
     )
@@ -195,6 +198,7 @@ def _matched(
     """Compare sources whose trainings were judged on different rows, training by training."""
     rows: list[Row] = []
     seen: dict[str, dict[str, float]] = {}
+    compared: Counter[str] = Counter()
     share = _common_share(tested)
     by_training = {
         source: {case.training: case for case in trained} for source, trained in tested.items()
@@ -211,7 +215,7 @@ def _matched(
             if len(pairs) < 2:
                 estimates = [_unmatched(len(first), level)]
             elif not all(np.isfinite(s[metric]).all() for side in scores.values() for s in side):
-                rows += _infinite([a, b], metric, first, level)
+                rows += _infinite([(a, b)], metric, first, level)
                 continue
             else:
                 means = {
@@ -224,13 +228,15 @@ def _matched(
                     for name in (a, b)
                 }
                 seen.setdefault(metric, {}).update({n: float(x.mean()) for n, x in means.items()})
+                compared[metric] += 1
                 estimates = _over_splits(
                     means[a] - means[b], share, n=len(pairs[0][0]), level=level
                 )
             rows += [_difference(first, a, b, *split_variant(metric), e) for e in estimates]
     over = "trainings" if share is None else "both"
-    ranked = {metric: values for metric, values in seen.items() if len(values) == len(tested)}
-    return rows, [_ranking(tested, metric, over, ranked[metric], level) for metric in ranked]
+    # Letters need every pair of those they are given to: a missing one would look undecided.
+    ranked = [m for m, values in seen.items() if compared[m] == math.comb(len(values), 2)]
+    return rows, [_ranking(tested, metric, over, seen[metric], level) for metric in ranked]
 
 
 def _common_share(tested: Mapping[str, list[Predictions]]) -> float | None:
@@ -332,13 +338,12 @@ def _shared_metrics(scores: Mapping[str, Scores]) -> list[str]:
     return [metric for metric in order if metric in shared]
 
 
-def _infinite(names: Sequence[str], metric: str, first: Predictions, level: float) -> list[Row]:
+def _infinite(
+    pairs: Sequence[tuple[str, str]], metric: str, first: Predictions, level: float
+) -> list[Row]:
     reason = f"{metric} is infinite on a row, so its difference has no interval"
     estimate = undefined(reason, n=len(first), level=level)
-    return [
-        _difference(first, a, b, *split_variant(metric), estimate)
-        for a, b in itertools.combinations(names, 2)
-    ]
+    return [_difference(first, a, b, *split_variant(metric), estimate) for a, b in pairs]
 
 
 def _difference(
