@@ -187,6 +187,26 @@ def test_ids_that_only_count_rows_are_no_evidence():
     assert checks(check_overlap([test, same])) == ["row overlap"]
 
 
+def test_without_ids_rows_are_known_by_label_and_prediction():
+    test = classifier(300)
+    (found,) = check_overlap([test, classifier(300, split="validation")])
+    assert (found.severity, found.check, found.numbers) == ("fail", "row overlap", {"shared": 300})
+    order = np.random.default_rng(0).permutation(300)
+    shuffled = dataclasses.replace(test.select(order), split="train")
+    assert checks(check_overlap([test, shuffled]), "fail") == ["row overlap"]
+    numbers = regressor(50), regressor(50, split="train")
+    assert checks(check_overlap(numbers), "fail") == ["row overlap"]
+    assert list(check_overlap([test, classifier(300, labels_seed=5, split="train")])) == []
+    assert list(check_overlap([test, classifier(300, labelled=False, split="train")])) == []
+
+
+def test_predictions_that_repeat_in_any_file_are_no_evidence():
+    y = np.repeat(np.arange(3), 100)
+    for p in (np.full((300, 3), 1 / 3), np.eye(3)[y]):
+        pair = [with_probabilities(p, y, split=split) for split in ("test", "validation")]
+        assert list(check_overlap(pair)) == []
+
+
 def skewed(shares, split, seed, labelled=True):
     rng = np.random.default_rng(seed)
     y = rng.choice(3, size=3000, p=shares)
@@ -357,6 +377,10 @@ def test_files_are_read_and_written(tmp_path):
     assert {"row overlap", "size"} <= set(checks(report.findings, "fail"))
     assert json.loads((tmp_path / "a.json").read_text())["counts"] == report.counts
     assert "<!DOCTYPE html>" in (tmp_path / "a.html").read_text()
+    bare = classifier(300)
+    np.savez(tmp_path / "bare.npz", probs=bare.distribution.parameters["probs"], labels=bare.target)
+    again = audit_files([tmp_path / "bare.npz"], validation=tmp_path / "bare.npz")
+    assert "row overlap" in checks(again.findings, "fail")
     np.savez(tmp_path / "y.npz", a=np.ones(2), b=np.ones(2))
     with pytest.raises(ValueError, match="it should hold `inputs` or `x`, got a, b"):
         audit_files([tmp_path / "test.npz"], inputs=[("test", tmp_path / "y.npz")])

@@ -13,13 +13,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uncertain import families
-from uncertain.evaluation.auditing.findings import Finding
+from uncertain.evaluation.auditing.findings import Finding, Severity
 from uncertain.evaluation.predictions import Predictions
+from uncertain.keyed import hash_keys, mix
 
 ALPHA = 0.001
 """Below this a difference of label shares is more than chance; small, as many splits are looked at."""
+ALIKE = 0.9
+"""Share of equal rows above which two splits without row ids are the same rows."""
+FEWEST_ALIKE = 10
+"""Equal rows below which that may be chance."""
 _REMEDY = "Split again by row id, or by group, and train again."
 
 
@@ -27,7 +33,8 @@ def check_overlap(cases: Sequence[Predictions]) -> Iterator[Finding]:
     """Yield rows that two splits of one source share.
 
     Ids that only number the rows of each file are no evidence: where the ids of both count from 0 or
-    1, equal labels must say that they are the same rows.
+    1, equal labels must say that they are the same rows. Without ids rows are known by label and
+    prediction together, where nearly all that are met once in one file are met once in the other.
 
     Args:
         cases: Predictions of train, validation and test splits.
@@ -35,17 +42,54 @@ def check_overlap(cases: Sequence[Predictions]) -> Iterator[Finding]:
     parts = [c for c in cases if c.split in ("train", "validation", "test")]
     for a, b in itertools.combinations(parts, 2):
         alike = (a.source, a.training, a.task) == (b.source, b.training, b.task)
-        if not alike or a.split == b.split or a.row_ids is None or b.row_ids is None:
+        if not alike or a.split == b.split:
+            continue
+        if a.row_ids is None or b.row_ids is None:
+            yield from _same_contents(a, b)
             continue
         shared, here, there = np.intersect1d(a.row_ids, b.row_ids, return_indices=True)
         if not len(shared) or not _same_rows(a, b, here, there):
             continue
-        severity = "fail" if "test" in (a.split, b.split) else "warn"
-        yield Finding(
-            severity, "row overlap", f"{a.source}: {a.split} and {b.split}",  # type: ignore[arg-type]
-            f"{len(shared):,} rows are in both ({len(shared) / min(len(a), len(b)):.1%} of the "
-            f"smaller).", {"shared": len(shared)}, _REMEDY,
+        seen = f"{len(shared):,} rows are in both ({len(shared) / min(len(a), len(b)):.1%} of the smaller)."
+        yield _overlap(a, b, len(shared), seen)
+
+
+def _overlap(a: Predictions, b: Predictions, shared: int, seen: str) -> Finding:
+    severity: Severity = "fail" if "test" in (a.split, b.split) else "warn"
+    about = f"{a.source}: {a.split} and {b.split}"
+    return Finding(severity, "row overlap", about, seen, {"shared": shared}, _REMEDY)
+
+
+def _same_contents(a: Predictions, b: Predictions) -> Iterator[Finding]:
+    """Yield that two splits without ids hold the same labels and predictions.
+
+    Sure predictions and those of a constant repeat in any file, so that only rows met once count.
+    """
+    if a.target is None or b.target is None or a.distribution.family != b.distribution.family:
+        return
+    here, there = _contents(a), _contents(b)
+    fewer = min(len(here), len(there))
+    shared = len(np.intersect1d(here, there, assume_unique=True))
+    if shared >= FEWEST_ALIKE and shared >= ALIKE * fewer:
+        yield _overlap(
+            a, b, shared,
+            f"Without row ids: {shared:,} of {fewer:,} rows that are met once have the same label and "
+            f"the same prediction in both.",
         )  # fmt: skip
+
+
+def _contents(case: Predictions) -> NDArray[np.uint64]:
+    """Return a hash of label and prediction for each row that no other row of the case equals."""
+    columns = [
+        np.asarray(case.target),
+        *(v for _, v in sorted(case.distribution.parameters.items())),
+    ]
+    hashes = np.zeros(len(case), np.uint64)
+    for column in columns:
+        wide = np.asarray(column, dtype=np.float64).reshape(len(case), -1) + 0.0
+        hashes = mix(hashes ^ hash_keys(wide.view(np.int64)))
+    values, counts = np.unique(hashes, return_counts=True)
+    return np.asarray(values[counts == 1])
 
 
 def _same_rows(a: Predictions, b: Predictions, here: np.ndarray, there: np.ndarray) -> bool:
