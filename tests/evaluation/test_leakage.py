@@ -16,7 +16,8 @@ from uncertain.evaluation import (
     read_predictions,
     write_report,
 )
-from uncertain.evaluation.console import print_results
+from uncertain.evaluation.comparing import compare, compare_stored
+from uncertain.evaluation.console import print_results, print_verdicts
 from uncertain.evaluation.leakage import LEAK, leak, leaks_of
 from uncertain.evaluation.temperature_scaled import is_scaled
 from uncertain.predictive import fitted_on, save_predictions
@@ -118,6 +119,18 @@ def test_page_and_terminal_say_it_first(judged, tmp_path):
     out = io.StringIO()
     print_results(judged, console=Console(file=out, width=200))
     assert "net was calibrated on the rows judged" in out.getvalue()
+
+
+def test_a_comparison_says_it_too():
+    cases = [case(fit("test"), source="net"), case(source="other", noise=0.5)]
+    tables = [(c.source, evaluate(c, replicates=100)) for c in cases]
+    for found in (compare(cases, metrics=["nll"], replicates=100), compare_stored(tables)):
+        differences = [row for row in found if row.other]
+        assert differences
+        assert all(row.reason.startswith(LEAK) for row in differences)
+        out = io.StringIO()
+        print_verdicts(found, console=Console(file=out, width=200))
+        assert out.getvalue().startswith("net was calibrated on the rows judged (temperature was")
 
 
 def test_nothing_to_tell_makes_no_banner(tmp_path):

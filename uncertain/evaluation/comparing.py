@@ -22,6 +22,7 @@ from uncertain import checks
 from uncertain.evaluation.baseline import direction, unpaired_difference
 from uncertain.evaluation.formatting import decimals, interval, number, p_text
 from uncertain.evaluation.judge import evaluate
+from uncertain.evaluation.leakage import LEAK, with_leaks
 from uncertain.evaluation.pair_letters import adjusted, lettered
 from uncertain.evaluation.pairs import compare_sources
 from uncertain.evaluation.predictions import Predictions
@@ -101,6 +102,7 @@ def compare(
         family=family,
     )  # fmt: skip
     figures = [lettered(row, letters) for row in judged]
+    found = with_leaks(found, cases)
     return _table(figures, found, metrics, family, judged, level)
 
 
@@ -149,12 +151,14 @@ def compare_stored(
         for a, b in itertools.combinations(sorted(sources, key=natural_key), 2):
             estimate = unpaired_difference(sources[a], sources[b])
             row = dataclasses.replace(sources[a], p_value=None, rank_group="")
+            reasons = [sources[source].reason.partition("; ")[0] for source in (a, b)]
+            leaks = [reason for reason in reasons if reason.startswith(LEAK)]
             found.append(
                 dataclasses.replace(
                     row,
                     value=estimate.value, low=estimate.low, high=estimate.high,
                     p_value=estimate.p_value, n=estimate.n, kind="difference", other=b,
-                    reason="unpaired",
+                    reason="; ".join([*leaks[:1], "unpaired"]),
                 )
             )  # fmt: skip
     kept = [row for row in found if not metrics or row.metric in metrics]

@@ -118,6 +118,7 @@ def print_verdicts(results: Results, *, console: Console | None = None) -> None:
     from uncertain.evaluation.comparing import MEAN_RANK, verdicts
 
     console = console or Console()
+    _print_leaks(results, console)
     for verdict in verdicts(results):
         line = _plain(verdict.text, console)
         console.print(Text(line, style="" if verdict.lower else "dim"), soft_wrap=True)
@@ -141,9 +142,7 @@ def _print_task(results: Results, console: Console) -> None:
     shown = _headlines(results)
     if not shown:
         _say(console, "none of the usual figures: the files have what there is")
-    for source, why in leaks_of(results).items():
-        words = f"{source} was calibrated on the rows judged ({why.removeprefix(LEAK)})"
-        _say(console, f"{words}: every figure flatters it.", style="bold red")
+    _print_leaks(results, console)
     for place, split in enumerate(dict.fromkeys(row.split for row in shown)):
         if place:
             _say(console, "")
@@ -159,6 +158,12 @@ def _print_task(results: Results, console: Console) -> None:
     _print_worst(results, console)
     _print_differences(results, console)
     _print_scaled(results, console)
+
+
+def _print_leaks(results: Results, console: Console) -> None:
+    for source, why in leaks_of(results).items():
+        words = f"{source} was calibrated on the rows judged ({why.removeprefix(LEAK)})"
+        _say(console, f"{words}: every figure flatters it.", style="bold red")
 
 
 def _print_scaled(results: Results, console: Console) -> None:
