@@ -337,8 +337,6 @@ def _interval_name(rows: Sequence[Row]) -> str:
 
 def _beside(row: Row, results: Results) -> str:
     """Return what a figure is to be held against: a coverage its level, a plug-in ECE its null."""
-    if row.metric == "coverage":
-        return f"aim {row.variant}"
     nulls = results.select(
         metric=f"{row.metric}_null",
         source=row.source,
@@ -351,7 +349,10 @@ def _beside(row: Row, results: Results) -> str:
         for null in nulls
         if math.isfinite(null.value) and (not row.training or null.training == row.training)
     ]
-    return f"null {number(sum(found) / len(found), decimals(row.value))}" if found else ""
+    mean = number(sum(found) / len(found), decimals(row.value)) if found else ""
+    if row.metric == "coverage":
+        return f"aim {mean or row.variant}"
+    return f"null {mean}" if found else ""
 
 
 def _remarks(rows: Iterable[Row]) -> Iterator[str]:

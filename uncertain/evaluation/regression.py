@@ -9,6 +9,7 @@ r"""How good are predictions of numbers: scores, coverage and calibration, each 
 | ``rmse`` | root of the mean squared error of the *mean* |
 | ``mae`` | absolute error of the *median*, which is what minimises it |
 | ``coverage`` | rows inside the central interval of the given level (best: the level itself) |
+| ``coverage_null`` | what it is if the predictions are right: counts and draws miss the level |
 | ``interval_score`` | width plus :math:`2/\alpha` times the miss, of that interval |
 | ``sharpness`` | width of that interval; only comparable at equal coverage |
 | ``pit_ks`` | largest distance of the PIT values' distribution from the uniform one |
@@ -35,6 +36,7 @@ from uncertain.checks import (
     check_range,
     check_same_length,
 )
+from uncertain.evaluation.expected_coverage import expected_coverage
 from uncertain.evaluation.ordinal import (
     DENSITIES,
     grid_ranked_probability_scores,
@@ -171,6 +173,10 @@ def regression_estimates(
             "sharpness": averaged(partial(_widths, ends)),
         }
         found += [(name, f"{inner:g}", "estimate", figure) for name, figure in figures.items()]
+        if not figures["coverage"].reason:
+            expected = expected_coverage(distribution, ends(), inner, weights=weights, level=level)
+            if expected is not None:
+                found.append(("coverage_null", f"{inner:g}", "null", expected))
     if grid is not None:
         found += [
             (name, variant, "estimate", averaged(scores))
@@ -244,7 +250,8 @@ def central_interval(distribution: ArrayDistribution, level: float) -> tuple[Sco
 
     Raises:
         TypeError: For families without quantiles.
-        MissingLevelError: For ``quantiles`` predictions that lack these levels.
+        MissingLevelError: For ``quantiles`` predictions that lack one of these levels: between
+            predicted quantiles nothing was claimed.
 
     Example:
         >>> d = ArrayDistribution("normal", {"loc": np.zeros(1), "scale": np.ones(1)})
@@ -254,6 +261,8 @@ def central_interval(distribution: ArrayDistribution, level: float) -> tuple[Sco
     check_range("level", level, 0, 1, open_low=True, open_high=True)
     # (1 - 0.8) / 2 is a rounding error below 0.1, the lowest level that may have been predicted.
     low, high = round((1 - level) / 2, 12), round((1 + level) / 2, 12)
+    if distribution.family == "quantiles":
+        _check_predicted(distribution, low, high)
     return _quantile(distribution, low), _quantile(distribution, high)
 
 
@@ -325,6 +334,16 @@ def root(squared: Estimate) -> Estimate:
         return squared._replace(value=value)
     factor = math.exp(squared.margin / (2 * squared.value))
     return squared._replace(value=value, low=value / factor, high=value * factor)
+
+
+def _check_predicted(distribution: ArrayDistribution, low: float, high: float) -> None:
+    levels = np.asarray(distribution.parameters["levels"], dtype=np.float64)
+    for q in (low, high):
+        if not np.isclose(levels, q, rtol=0, atol=1e-6).any():
+            raise MissingLevelError(
+                f"the quantiles {low:g} and {high:g} should be predicted ones, got none at {q:g}: "
+                "an interpolated end is no prediction."
+            )
 
 
 def _quantile(distribution: ArrayDistribution, q: float) -> Scores:

@@ -27,13 +27,18 @@ def empirical_pit_bounds(p: Parameters, y: Array) -> tuple[Array, Array]:
     return f64((_samples(p) < f64(y)[..., None]).mean(axis=-1)), empirical_cdf(p, y)
 
 
+def order_statistic(q: Array, count: int) -> Array:
+    """Return the place among ``count`` sorted points, from 0, of the quantile q."""
+    # k / K * K may round up past k: an ulp is forgiven, so that quantile(cdf(x)) = x.
+    rank = np.ceil(f64(q) * count * (1 - 4 * np.finfo(float).eps)) - 1
+    return np.asarray(np.clip(rank, 0, count - 1), dtype=np.int64)
+
+
 def empirical_quantile(p: Parameters, q: Array) -> Array:
     """Return the smallest point whose share of points at or below it reaches q."""
     samples = np.sort(_samples(p), axis=-1)
     count = samples.shape[-1]
-    # k / K * K may round up past k: an ulp is forgiven, so that quantile(cdf(x)) = x.
-    rank = np.ceil(f64(q) * count * (1 - 4 * np.finfo(float).eps)) - 1
-    rank = np.clip(rank, 0, count - 1).astype(np.int64)[..., None]
+    rank = order_statistic(q, count)[..., None]
     samples = samples[(None,) * (rank.ndim - samples.ndim)]
     return f64(np.take_along_axis(samples, rank, axis=-1)[..., 0])
 

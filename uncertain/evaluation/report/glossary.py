@@ -195,6 +195,13 @@ GLOSSARY: dict[str, Entry] = {
         "Wilson interval.",
         "Right on average does not mean right for every row.",
     ),
+    "coverage_null": Entry(
+        "Coverage if right",
+        "context",
+        "What share of targets those intervals would hold if targets came from the predictions.",
+        "Whole numbers: P(lower ≤ Y ≤ upper). S draws: their order statistics. Else the level itself.",
+        "A right model's coverage is near this, not near the level.",
+    ),
     "interval_score": Entry(
         "Interval score",
         "lower",

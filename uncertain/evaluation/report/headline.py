@@ -172,21 +172,34 @@ def _trust_values(material: Material, task: str) -> str:
     for row in rows if len(rows) <= 2 else rows[:2]:
         level = _level(row.variant)
         stated = f"{100 * level:g} %" if level else "stated"
-        verdict = ""
-        if level and row.has_interval:
-            verdict = (
-                "Too narrow: " if row.high < level
-                else "Too wide: " if row.low > level
-                else "As stated: "
-            )  # fmt: skip
         parts.append(
             element(
                 "strong",
                 f"{_where(material, task)}{stated} intervals of {name(row.source)} hold {percent(row.value)} of targets.",
             )
         )
-        parts.append(paragraph(f"{verdict}coverage {shown(row)}.", "soft"))
+        parts.append(paragraph(_coverage_words(material, row, level), "soft"))
     return "".join(parts)
+
+
+def _coverage_words(material: Material, row: Row, level: float | None) -> str:
+    """Hold a coverage against that of right predictions: of counts or few draws not the level."""
+    null = material.null_of(row) or material.row(
+        row.task, row.split, "coverage_null", row.source, variant=row.variant
+    )
+    if null is not None and not defined(null):
+        return f"Coverage {shown(row)}. No verdict: {text(null.reason)}."
+    aim = level if null is None else null.value
+    verdict = ""
+    if aim and row.has_interval:
+        verdict = (
+            "Too narrow: " if row.high < aim
+            else "Too wide: " if row.low > aim
+            else "As stated: " if null is None
+            else "As expected: "
+        )  # fmt: skip
+    expected = "" if null is None else f", expected {shown(null)} {text(null.reason)}"
+    return f"{verdict}coverage {shown(row)}{expected}."
 
 
 def _level(variant: str) -> float | None:

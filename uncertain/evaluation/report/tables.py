@@ -39,6 +39,7 @@ from uncertain.evaluation.report.plots import swatch
 from uncertain.evaluation.results import FIELDS, Row
 
 ASIDE = (
+    "coverage_null",
     "ece_null",
     "quantile_calibration_error_null",
     "smooth_ece_null",
