@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -166,3 +167,14 @@ def test_a_name_that_comes_again_is_another_training(tmp_path):
     (row,) = found.select(kind="difference", over="both")
     assert (row.source, row.other) == ("a", "b")
     assert row.reason == "from 2 trainings: a claim about methods needs at least 10"
+
+
+def test_trainings_of_which_none_can_be_paired_are_refused(tmp_path):
+    files = []
+    for k, (source, name) in enumerate(itertools.product("ab", ("one", "two"))):
+        case = classifier(40 + k, seed=k, labels_seed=k)
+        path = tmp_path / f"{name}-of-{source}.npz"
+        np.savez(path, probs=case.distribution.parameters["probs"], labels=case.target)
+        files.append(f"{source}={path}")
+    with pytest.raises(ValueError, match=r"a and b should have .* got none: trainings were judged"):
+        compare_files(files, **QUICK)

@@ -79,8 +79,8 @@ def compare(
         Figures with rank letters, their differences, and mean ranks where there are several tasks.
 
     Raises:
-        ValueError: Fewer than two sources, sources that can't be paired, or a metric that is not
-            compared.
+        ValueError: Fewer than two sources, sources that can't be paired, no pair of which anything
+            can be compared, or a metric that is not compared.
 
     Example:
         >>> from uncertain.families import ArrayDistribution
@@ -101,6 +101,7 @@ def compare(
         cases, judged.rows, level=level, replicates=replicates, seed=seed, metrics=metrics,
         family=family,
     )  # fmt: skip
+    _check_some(found)
     figures = [lettered(row, letters) for row in judged]
     found = with_leaks(found, cases)
     return _table(figures, found, metrics, family, judged, level)
@@ -225,6 +226,18 @@ def _check(family: str, sources: set[str]) -> None:
         raise ValueError(
             f"two or more sources should be compared, got {', '.join(sorted(sources)) or 'none'}."
         )
+
+
+def _check_some(differences: Sequence[Row]) -> None:
+    """Refuse a comparison of which every difference is undefined: silence would read as a tie."""
+    if not differences or any(row.kind == "difference" for row in differences):
+        return
+    reasons = "; ".join(dict.fromkeys(row.reason for row in differences))
+    first = differences[0]
+    raise ValueError(
+        f"{first.source} and {first.other} should have a figure that can be compared, got none: "
+        f"{reasons}."
+    )
 
 
 def _renamed(tables: Sequence[tuple[str, Results]]) -> list[Row]:
