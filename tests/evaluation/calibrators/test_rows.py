@@ -17,7 +17,7 @@ from uncertain.evaluation.calibrators import (
     fit_temperature,
     fit_vector,
 )
-from uncertain.families import ArrayDistribution
+from uncertain.families import ArrayDistribution, log_softmax
 
 PROBABILITIES = (
     fit_temperature,
@@ -140,3 +140,29 @@ def test_two_classes_may_be_a_bernoulli():
     one = fit_temperature(bernoulli(p), y)
     two = fit_temperature(ArrayDistribution("categorical", {"probs": np.stack([1 - p, p], 1)}), y)
     assert one.temperatures[0] == pytest.approx(two.temperatures[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("fit", [fit_temperature, *LOGITS], ids=lambda fit: fit.__name__)
+@pytest.mark.parametrize("kind", [np.float64, np.float16, torch.as_tensor], ids=str)
+def test_probabilities_are_no_logits(fit, kind):
+    z, y = logits_of(60)
+    p = np.exp(log_softmax(z))
+    with pytest.raises(TypeError, match=r"logits, got probabilities .*\{\"probs\": p\}"):
+        fit(kind(p), y)
+    assert fit(kind(p * 1.1), y)
+
+
+@pytest.mark.parametrize("fit", LOGITS, ids=lambda fit: fit.__name__)
+def test_log_probabilities_are_no_raw_logits(fit):
+    z, y = logits_of(60)
+    log_p = log_softmax(z)
+    with pytest.raises(TypeError, match="should be raw logits, got log-probabilities"):
+        fit(log_p, y)
+    fitted = fit(z, y)
+    with pytest.raises(TypeError, match="should be raw logits, got log-probabilities"):
+        fitted(log_p)
+    assert fit(log_p + 0.1, y)
+    # Temperature scaling doesn't notice the difference.
+    assert fit_temperature(log_p, y).temperatures == pytest.approx(
+        fit_temperature(z, y).temperatures
+    )

@@ -23,7 +23,14 @@ import numpy as np
 from uncertain import checks
 from uncertain.evaluation.calibrators.calibrator import check_count
 from uncertain.evaluation.calibrators.linear import Linear, choose, fit_linear
-from uncertain.evaluation.calibrators.rows import Float, Rows, as_array, check_labels, rows_of
+from uncertain.evaluation.calibrators.rows import (
+    Float,
+    Rows,
+    as_array,
+    check_labels,
+    check_raw,
+    rows_of,
+)
 from uncertain.evaluation.predictions import Predictions
 from uncertain.families import ArrayDistribution, log_softmax
 from uncertain.predictive.provenance import FittedOn
@@ -58,7 +65,7 @@ class LogitScaling:
             logits: (N, C), raw.
 
         Raises:
-            TypeError: For a distribution, which has lost the raw logits.
+            TypeError: For a distribution, probabilities or log-probabilities: the raw logits are lost.
             ValueError: For another number of classes, NaN or infinity.
         """
         z = _raw(logits, self.fitted_on.method)
@@ -92,7 +99,7 @@ def fit_vector(
         weights: (N,), at least 0.
 
     Raises:
-        TypeError: For a distribution.
+        TypeError: For a distribution, probabilities or log-probabilities.
         ValueError: Fewer than ten rows, one class only, labels outside, NaN, or separable classes.
 
     Example:
@@ -128,7 +135,7 @@ def fit_matrix(
         weights: (N,), at least 0.
 
     Raises:
-        TypeError: For a distribution.
+        TypeError: As :func:`fit_vector`.
         ValueError: As :func:`fit_vector`, and for a negative penalty.
 
     Example:
@@ -173,4 +180,5 @@ def _raw(logits: Any, method: str) -> Float:
     z = as_array(logits)
     checks.check_shape("logits", z, ("N", "C"))
     checks.check_finite("logits", z)
+    check_raw("logits", z, normalised=False)
     return z.astype(np.float64)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FEWEST = 10
 """Rows below which nothing is fitted."""
 
+_ROUNDING = 1e-2
+"""How far probabilities of a row may be from a sum of 1: half precision, or two written digits."""
+
 Float = NDArray[np.float64]
 
 
@@ -154,6 +157,35 @@ def as_arrays(predictions: Any) -> ArrayDistribution:
         "`predictions` should be Predictions or a distribution, got "
         f"{type(predictions).__name__}: make one, `Categorical(logits=logits)`."
     )
+
+
+def check_raw(name: str, logits: NDArray[Any], *, normalised: bool) -> None:
+    """Raise ``TypeError`` where an array of logits (N, C) holds probabilities.
+
+    Args:
+        name: Of the argument.
+        logits: (N, C); of fewer than ten rows nothing is said.
+        normalised: Whether log-probabilities may stand for logits.
+    """
+    if len(logits) < FEWEST:
+        return
+    if ((logits >= 0) & (logits <= 1)).all() and _sum_to_one(logits):
+        raise TypeError(
+            f"`{name}` should be logits, got probabilities (every row lies in [0, 1] and sums to 1). "
+            'Say so: `ArrayDistribution("categorical", {"probs": p})` or `Categorical(probs=p)`, for '
+            "`fit_temperature` or `fit_dirichlet`."
+        )
+    if not normalised and (logits <= _ROUNDING).all() and _sum_to_one(np.exp(logits)):
+        raise TypeError(
+            f"`{name}` should be raw logits, got log-probabilities (every row's exponentials sum to 1): "
+            'say so, `ArrayDistribution("categorical", {"logits": logits})`, and use `fit_dirichlet` '
+            "or `fit_temperature`."
+        )
+
+
+def _sum_to_one(p: NDArray[Any]) -> bool:
+    totals = p.sum(axis=1, dtype=np.float64)
+    return bool((np.abs(totals - 1) <= _ROUNDING).all())
 
 
 def is_torch(value: Any) -> bool:

@@ -34,6 +34,7 @@ from uncertain.evaluation.calibrators.rows import (
     as_array,
     check_classes,
     check_labels,
+    check_raw,
     rows_of,
 )
 from uncertain.evaluation.predictions import Predictions
@@ -139,7 +140,7 @@ def fit_temperature(
     Raises:
         ValueError: Fewer than ten rows, one class only, labels outside, NaN, a label of probability
             0 (no temperature repairs it), an unknown order.
-        TypeError: Predictions that are not over classes, or without members for
+        TypeError: Predictions that are not over classes, an array of probabilities, or no members for
             ``calibrate_then_pool``.
 
     Example:
@@ -176,6 +177,9 @@ def _with_logits(predictions: Any) -> Any:
         return predictions
     logits = as_array(predictions)
     checks.check_shape("predictions", logits, ("N", "C"), hint="logits")
+    check_raw("predictions", logits, normalised=True)
+    if logits.dtype == np.float16:
+        logits = logits.astype(np.float32)
     return ArrayDistribution("categorical", {"logits": families.log_softmax(logits)})
 
 
