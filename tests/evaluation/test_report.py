@@ -15,13 +15,16 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from tests.evaluation.cases import regressor
 from uncertain import families
 from uncertain.evaluation import evaluate
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.report import curves, png, render_report, write_report
 from uncertain.evaluation.report.glossary import GLOSSARY
 from uncertain.evaluation.report.html import clean, element
+from uncertain.evaluation.report.material import Material
 from uncertain.evaluation.report.mistakes import confident_mistakes
+from uncertain.evaluation.report.tables import summary
 from uncertain.evaluation.results import METRICS, Results, Row
 from uncertain.families import ArrayDistribution
 
@@ -605,3 +608,92 @@ def test_the_report_ranks_nothing_by_calibration():
     best = re.findall(r'data-metric="(\w+)"[^>]*><span><span class="best"', html)
     assert best == ["nll"]
     assert "Calibration errors are diagnostics" in html
+
+
+# Comparisons in which not every model can take part
+
+
+def read(results, cases=()):
+    return " ".join(" ".join(Reader(render_report(results, cases, title="t")).words).split())
+
+
+def sampled(case, source, seed=0, noise=1.0):
+    draws = np.random.default_rng(seed).normal(0, noise, (len(case), 20))
+    samples = ArrayDistribution("empirical", {"samples": case.target[:, None] + draws})
+    return dataclasses.replace(case, source=source, distribution=samples)
+
+
+def test_a_model_that_takes_no_part_leaves_the_others_compared():
+    reg, narrow = regressor(source="reg"), regressor(source="reg-narrow", seed=1)
+    cases = [reg, narrow, sampled(reg, "samples", noise=0.01)]
+    results = Results(evaluate(cases, replicates=100).select(metric=["crps", "nll", "rmse"]).rows)
+    words = read(results)
+    assert "Not compared." not in words
+    assert "reg − reg-narrow" in words
+    assert "Not compared with these: samples ." in words
+    # The smallest CRPS is that of samples, another quantity: it is not the best of the column.
+    crps = {r.source: r.value for r in results.select(metric="crps", kind="estimate")}
+    assert crps["samples"] < min(crps["reg"], crps["reg-narrow"])
+    table = summary(Material(results, []), "", "test")
+    cells = [cell for cell in table.split("<td")[1:] if 'data-metric="crps"' in cell]
+    best = [cell for cell in cells if 'class="best"' in cell]
+    assert len(best) == 1
+    assert "data-variant" not in best[0]
+    assert ["<small>ecdf</small>" in cell for cell in cells] == [False, False, True]
+    assert table.count("ecdf") == 2
+
+
+def test_a_page_says_why_nothing_was_compared():
+    rows = [Row("nll", 0.3 + i, source=s, n=10) for i, s in enumerate("ab")]
+    assert "The models were not judged together on the same rows." in read(Results.create(rows))
+    nothing = "No two models have a figure in common that models are ranked by."
+    forms = [
+        Row("crps", 0.3, source=s, variant=v, n=10) for s, v in (("a", ""), ("samples", "ecdf"))
+    ]
+    other = Row("rmse", 0.1, 0.0, 0.2, source="a", other="samples", kind="difference", n=10)
+    for given in (forms, [*forms, other]):
+        words = read(Results.create(given))
+        assert nothing in words
+        assert "not judged" not in words
+    reason = "nll is infinite on a row, so its difference has no interval"
+    gap = Row("nll", np.nan, source="a", other="b", kind="undefined", reason=reason, n=10)
+    assert f"No difference can be taken: {reason}." in read(Results.create([*rows, gap]))
+
+
+def test_an_undefined_difference_does_not_stand_for_a_figure():
+    """It has no training, as the mean over trainings has; the one training's figure does stand."""
+    figures = [Row("nll", 0.3, source=s, training="0", n=10) for s in "ab"]
+    gap = Row("nll", np.nan, source="a", other="b", kind="undefined", reason="infinite", n=10)
+    material = Material(Results.create([*figures, gap]), [])
+    assert material.row("", "test", "nll", "a").value == 0.3
+
+
+def test_who_leads_is_read_from_the_comparison_of_all():
+    """Two of three have several trainings; over both there is one pair, over items all three."""
+    figure = {"a": 0.3, "b": 0.5, "c": 0.1}
+    letters = {"a": "b", "b": "c", "c": "a"}
+    rows = [
+        Row("nll", figure[s], source=s, rank_group=letters[s] if over == "items" else "", over=over)
+        for s, over in (
+            ("a", "items"),
+            ("a", "both"),
+            ("b", "items"),
+            ("b", "both"),
+            ("c", "items"),
+        )
+    ]
+    rows += [
+        Row(
+            "nll", figure[s] - figure[o], -0.5, -0.01, source=s, other=o, kind="difference",
+            over=over, p_value=0.01,
+        )
+        for s, o, over in (
+            ("a", "b", "items"), ("a", "b", "both"), ("c", "a", "items"), ("c", "b", "items")
+        )
+    ]  # fmt: skip
+    words = read(Results.create(rows))
+    assert "c leads by NLL" in words
+    assert "a has the better NLL" not in words
+    assert "Not compared with these" not in words
+    bare = [dataclasses.replace(row, rank_group="") for row in rows]
+    assert "Compared in pairs by NLL, without rank groups." in read(Results.create(bare))

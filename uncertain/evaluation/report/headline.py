@@ -5,25 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from uncertain.evaluation.formatting import count, figure, interval, p_text, percent
-from uncertain.evaluation.leakage import leaks_of
+from uncertain.evaluation.formatting import count, figure, percent
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.report import curves
-from uncertain.evaluation.report.comparison import undecided, winner
+from uncertain.evaluation.report.better import MOST_LINES, better
 from uncertain.evaluation.report.html import element, join_names, name, paragraph, text
-from uncertain.evaluation.report.layout import row_attributes
+from uncertain.evaluation.report.layout import row_attributes, shown
 from uncertain.evaluation.report.material import (
     Material,
     defined,
     is_control,
     is_detector,
     is_trivial,
-    main_variant,
     ood_parts,
 )
-from uncertain.evaluation.results import Row, is_sanity
-
-MOST_LINES = 4
+from uncertain.evaluation.results import is_sanity
 
 
 def answers(material: Material) -> str:
@@ -41,14 +37,6 @@ def answers(material: Material) -> str:
             for question, answer in blocks
         ),
         {"class": "answers"},
-    )
-
-
-def shown(row: Row) -> str:
-    """Return a figure with its interval, carrying its row."""
-    ends = " " + element("span", text(interval(row)), {"class": "nowrap"})
-    return element(
-        "span", text(figure(row)) + (ends if row.has_interval else ""), row_attributes(row)
     )
 
 
@@ -265,79 +253,3 @@ def _notices_errors(material: Material) -> str:
         return ""
     shown_rows = "; ".join(f"{name(r.source)} {shown(r)}" for r in found[:MOST_LINES])
     return paragraph(f"Mistakes against right answers, AUROC: {shown_rows}.", "soft")
-
-
-_RANKING = {"accuracy": "accuracy", "nll": "NLL", "crps": "CRPS", "augrc": "AUGRC"}
-"""What models are ranked by, and its name: proper scores, and AUGRC for abstaining."""
-
-
-def better(material: Material) -> str:
-    """Return what the paired comparisons, or the rank groups, say."""
-    if len(material.sources) < 2:
-        return element("strong", "One model only.") + paragraph(
-            "Give several files of predictions on the same rows to compare them in pairs.", "soft"
-        )
-    parts = []
-    for task in material.tasks:
-        known = material.metrics(task, "test")
-        for metric in (m for m in _RANKING if m in known):
-            parts.append(_better_by(material, task, metric))
-    kept = [part for part in parts if part][:MOST_LINES]
-    return "".join(kept) or element("strong", "Not compared.") + paragraph(
-        "The models were not judged on the same rows.", "soft"
-    )
-
-
-def _better_by(material: Material, task: str, metric: str) -> str:
-    differences = [
-        r
-        for r in material.results.select(metric=metric, task=task, split="test", kind="difference")
-        if math.isfinite(r.value)
-    ]
-    main = main_variant(metric, {r.variant for r in differences})
-    differences = [r for r in differences if r.variant == main]
-    if not differences:
-        return ""
-    order = {"both": 0, "trainings": 1, "items": 2}
-    widest = min(differences, key=lambda r: order[r.over]).over
-    differences = [r for r in differences if r.over == widest]
-    where = f" on {name(task)}" if task and len(material.tasks) > 1 else ""
-    label = _RANKING[metric]
-    if len(differences) == 1:
-        return _one_pair(material, differences[0], label, where)
-    return _groups(material, task, metric, label, where, differences)
-
-
-def _flattered(material: Material, sources: Sequence[str]) -> str:
-    """Return a warning where one that is called better has seen the rows it is judged on."""
-    leaking = leaks_of(material.every.rows)
-    found = [source for source in sources if source in leaking]
-    if not found:
-        return ""
-    return f' <span class="tag">not a claim</span> {join_names(found)} was calibrated on the rows judged.'
-
-
-def _one_pair(material: Material, row: Row, label: str, where: str) -> str:
-    flattered = ""
-    if undecided(row):
-        sentence = f"Not told apart by {label}{where}."
-    else:
-        sentence = f"{name(winner(row))} has the better {label}{where}."
-        flattered = _flattered(material, [winner(row)])
-    p = f", p {p_text(row.p_value)}" if row.p_value is not None else ""
-    words = f"{name(row.source)} − {name(row.other)}: {shown(row)}{text(p)}, on the same rows."
-    return element("strong", sentence) + paragraph(words + flattered, "soft")
-
-
-def _groups(
-    material: Material, task: str, metric: str, label: str, where: str, differences: Sequence[Row]
-) -> str:
-    rows = [material.row(task, "test", metric, s) for s in material.sources_of(task)]
-    first = [r.source for r in rows if r is not None and "A" in r.rank_group.upper()]
-    if not first:
-        return ""
-    verb = "leads" if len(first) == 1 else "lead, not told apart,"
-    sentence = f"{join_names(first, most=4)} {verb} by {label}{where}."
-    told = sum(r.p_value is not None and r.p_value < 1 - r.level for r in differences)
-    words = f"{told} of {len(differences)} pairs differ after Holm's correction."
-    return element("strong", sentence) + paragraph(words + _flattered(material, first), "soft")

@@ -47,6 +47,14 @@ def row_attributes(row: Row) -> Attributes:
     return {**words, "data-over": row.over, "data-n": row.n, **finite}
 
 
+def shown(row: Row) -> str:
+    """Return a figure with its interval, carrying its row."""
+    ends = " " + element("span", text(interval(row)), {"class": "nowrap"})
+    return element(
+        "span", text(figure(row)) + (ends if row.has_interval else ""), row_attributes(row)
+    )
+
+
 def cell(
     row: Row | None, label: str, *, extra: str = "", best: bool = False, css: str | None = None
 ) -> str:

@@ -120,8 +120,11 @@ class Material:
         self, task: str, split: str, metric: str, source: str, *, kind: str = "estimate"
     ) -> list[Row]:
         """Return the rows of one figure, in all its variants and trainings."""
-        kinds = (kind, "undefined") if kind == "estimate" else (kind,)
-        return [r for r in self._rows.get((task, split, metric, source), []) if r.kind in kinds]
+        figures = kind == "estimate"
+        kinds = (kind, "undefined") if figures else (kind,)
+        found = self._rows.get((task, split, metric, source), [])
+        # An undefined difference is no figure of its source.
+        return [r for r in found if r.kind in kinds and not (figures and r.other)]
 
     def row(
         self,

@@ -77,7 +77,7 @@ def summary(material: Material, task: str, split: str) -> str:
             row = found[metric, source]
             label = clean(entry(metric).label)
             rivals = [found[metric, s] for s in sources]
-            extra = _null_remark(material, row)
+            extra = _variant_remark(row, rivals) + _null_remark(material, row)
             cells.append(cell(row, label, extra=extra, best=_is_best(metric, row, rivals)))
         remark = _over_remark([found[m, source] for m in columns])
         body.append(line(swatch(material, source) + name(source) + remark, cells))
@@ -87,9 +87,23 @@ def summary(material: Material, task: str, split: str) -> str:
     return table(f"Figures on {clean(split)}", header, body)
 
 
+def _variants(rows: Sequence[Row | None]) -> set[str]:
+    return {row.variant for row in rows if row is not None and math.isfinite(row.value)}
+
+
 def _shown_variant(metric: str, rows: Sequence[Row | None]) -> str:
-    variants = {row.variant for row in rows if row is not None and row.variant}
-    return main_variant(metric, variants).replace(",", ", ").replace("_", " ") if variants else ""
+    """Return the variant of a whole column; where its cells differ each says its own."""
+    variants = _variants(rows) or {row.variant for row in rows if row is not None}
+    return "" if len(variants) > 1 else _in_words(main_variant(metric, variants))
+
+
+def _variant_remark(row: Row | None, rivals: Sequence[Row | None]) -> str:
+    differ = row is not None and row.variant and len(_variants(rivals)) > 1
+    return element("small", text(_in_words(row.variant))) if row is not None and differ else ""
+
+
+def _in_words(variant: str) -> str:
+    return variant.replace(",", ", ").replace("_", " ")
 
 
 def _null_remark(material: Material, row: Row | None) -> str:
@@ -110,10 +124,13 @@ def _over_remark(rows: Sequence[Row | None]) -> str:
 
 
 def _is_best(metric: str, row: Row | None, rivals: Sequence[Row | None]) -> bool:
+    """Return whether a figure is the best of its variant: another variant is another quantity."""
     better = entry(metric).better
-    values = [r.value for r in rivals if r is not None and math.isfinite(r.value)]
-    ranks = better in ("higher", "lower") and metric not in DIAGNOSTICS
-    if row is None or not ranks or len(values) < 2:
+    if row is None or better not in ("higher", "lower") or metric in DIAGNOSTICS:
+        return False
+    same = [r for r in rivals if r is not None and r.variant == row.variant]
+    values = [r.value for r in same if math.isfinite(r.value)]
+    if len(values) < 2:
         return False
     return row.value == (max(values) if better == "higher" else min(values))
 
