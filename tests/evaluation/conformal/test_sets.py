@@ -102,6 +102,20 @@ def test_aps_is_the_paper_s():
     assert np.array_equal(ours, slow_aps(d.parameters["probs"], y, new.parameters["probs"], 0.2))
 
 
+@pytest.mark.parametrize("name", ["APS whole", "RAPS whole"])
+def test_without_chance_one_class_enters_beyond_those_within_the_threshold(name):
+    fitted = FITS[name](*classes(500), alpha=0.2)
+    new, target = classes(2000, seed=1)
+    p = families.class_probabilities(new)
+    within = fitted.class_scores(p) <= fitted.scores.thresholds(len(p))[:, None]
+    ours = fitted(new)
+    assert (ours | within == ours).all()
+    assert np.array_equal(ours.sum(axis=1), np.minimum(within.sum(axis=1) + 1, p.shape[1]))
+    # The documented smaller sets keep the promise too, here within four standard errors.
+    share = within[np.arange(2000), target].mean()
+    assert abs(share - 0.8) < 4 * np.sqrt(0.16 * (1 / 500 + 1 / 2000))
+
+
 @pytest.mark.parametrize("name", ["THR", "APS", "RAPS"])
 def test_coverage_follows_its_law(name):
     fit = FITS[name]

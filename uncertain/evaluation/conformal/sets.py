@@ -12,8 +12,10 @@ adapts them to the row, RAPS keeps them from growing with the tail of many class
 by its id or else by its prediction, so that no order of the rows changes a set.
 
 Without randomisation u is 1, and a set also holds the class at which the threshold is passed: otherwise
-the surest rows, whose first class passes it, would have none. Such sets are never empty, and cover more
-than was asked for.
+the surest rows, whose first class passes it, would have none. Such sets are never empty, hold one class
+more than those whose score is at most the threshold (unless these hold all, or end at it), and cover more
+than was asked for. These smaller ones keep the promise as well: ``fitted.class_scores(p) <=
+fitted.scores.thresholds(len(p))[:, None]``.
 
 Axis letters: ``N`` rows, ``C`` classes.
 
@@ -194,8 +196,9 @@ def fit_aps(
         predictions: As :func:`fit_thr`.
         labels: (N,) class indices.
         alpha: The share of labels that may be missed.
-        randomised: Whether the last class enters by chance. Without, sets are never empty, and hold
-            more than the goal asks for.
+        randomised: Whether the last class enters by chance. Without, the class that passes the
+            threshold always enters, beyond those whose cumulative probability is at most the
+            threshold: sets are never empty, and cover more than the goal asks for.
         seed: Of that chance, 0 or more.
         split: The name of these rows' split.
         row_ids: (N,) ids.
