@@ -171,7 +171,10 @@ def test_words_are_the_scores(dtype: str) -> None:
 
 def test_errors() -> None:
     state = RankHistogram()
-    with pytest.raises(TypeError, match=r"`scores` should be one of float16, .*, got int64"):
+    with pytest.raises(
+        TypeError,
+        match=r"`scores` should be one of float16, .*, got int64: convert them to float64",
+    ):
         state.update([1, 2], [True, False])
     with pytest.raises(ValueError, match="`dtype` should be one of"):
         score_words(np.zeros(2, np.uint16), "float8")
@@ -188,7 +191,7 @@ def test_errors() -> None:
     with pytest.raises(ValueError, match="`positive` should have shape"):
         state.update([0.0], [[True]])
     state.update([0.5], [True])
-    with pytest.raises(TypeError, match="`scores` should be float64, got float32"):
+    with pytest.raises(TypeError, match="`scores` should be float64, got float32: convert them"):
         state.update(np.zeros(1, np.float32), [True])
     with pytest.raises(TypeError, match="`other` should hold float64 scores, got float16"):
         state.merge(RankHistogram().update(np.zeros(1, np.float16), [True]))

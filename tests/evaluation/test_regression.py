@@ -1,11 +1,14 @@
 import math
+from collections.abc import Callable, Iterator
 
+import jaxtyping
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from uncertain import intervals as iv
-from uncertain.evaluation import pit, quantile_calibration, regression
+from uncertain.evaluation import discrete_pit, joint, pit, quantile_calibration, regression
 from uncertain.evaluation.regression import regression_estimates
 from uncertain.families import ArrayDistribution
 
@@ -226,3 +229,38 @@ def test_missing_levels_are_named() -> None:
     d = ArrayDistribution("quantiles", {"levels": np.array([0.4, 0.6]), "values": values})
     with pytest.raises(regression.MissingLevelError):
         regression.central_interval(d, 0.9)
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        joint.joint_nll,
+        quantile_calibration.pit_ks,
+        quantile_calibration.quantile_calibration_error,
+        pit.pit_histogram,
+    ],
+)
+def test_distributions_of_torch_are_taken_as_arrays(figure: Callable[..., object]) -> None:
+    d, y = normal(40)
+    law = torch.distributions.Normal(*map(torch.as_tensor, d.parameters.values()))
+    np.testing.assert_equal(figure(law, y), figure(d, y))
+    with pytest.raises(
+        TypeError, match=r"`distribution` should be an ArrayDistribution or a torch"
+    ):
+        figure(d.parameters["loc"], y)
+
+
+@pytest.fixture
+def _unchecked() -> Iterator[None]:
+    """Turn the tests' own checks of types off, which users don't have."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("_unchecked")
+def test_randomised_pit_says_what_to_give_in_place_of_a_distribution() -> None:
+    d, y = normal(4)
+    for law in (d, torch.distributions.Normal(torch.zeros(4), 1.0)):
+        with pytest.raises(TypeError, match=r"`low` should be P\(Y < y\).*families\.pit_bounds"):
+            discrete_pit.randomised_pit(law, y)

@@ -91,6 +91,9 @@ def randomised_pit(low: ArrayLike, high: ArrayLike, *, seed: int = 0) -> Scores:
         high: P(Y <= y), (N,); equal to ``low`` where there is no step.
         seed: Of the draws.
 
+    Raises:
+        TypeError: For a distribution in place of its bounds.
+
     Example:
         >>> randomised_pit([0.0, 0.5], [0.5, 0.5], seed=0).round(2)
         array([0.18, 0.5 ])
@@ -145,6 +148,11 @@ def pit_curve(low: ArrayLike, high: ArrayLike, *, weights: ArrayLike | None = No
 
 
 def _checked(low: ArrayLike, high: ArrayLike) -> tuple[Scores, Scores]:
+    if isinstance(low, ArrayDistribution) or hasattr(low, "batch_shape"):
+        raise TypeError(
+            f"`low` should be P(Y < y) of each row, got the distribution {type(low).__name__}: give "
+            "`low, high = families.pit_bounds(distribution, target)`, of an ArrayDistribution."
+        )
     a, b = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
     check_not_empty("low", a)
     check_shape("low", a, ("N",))

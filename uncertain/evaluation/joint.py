@@ -31,13 +31,19 @@ References:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uncertain import families
 from uncertain.checks import check_finite, check_not_empty, check_range, check_shape
+from uncertain.evaluation.pit import as_arrays
 from uncertain.families import ArrayDistribution
 from uncertain.intervals import Estimate, check_level, mean
+
+if TYPE_CHECKING:
+    from torch.distributions import Distribution
 
 Scores = NDArray[np.float64]
 Blocks = NDArray[np.intp]
@@ -247,7 +253,7 @@ def gaussian_block_scores(
 
 
 def joint_nll(
-    distribution: ArrayDistribution,
+    distribution: ArrayDistribution | Distribution,
     target: ArrayLike,
     blocks: ArrayLike | None = None,
     *,
@@ -257,7 +263,7 @@ def joint_nll(
     """Return the mean joint negative log-likelihood of a block, in nats, with Student's t interval.
 
     Args:
-        distribution: See :func:`block_scores`.
+        distribution: See :func:`block_scores`; as arrays or of torch.
         target: (N,), (N, T), or (B, size).
         blocks: (B, size), from :func:`dyadic_blocks` or :func:`disjoint_blocks`; the latter by
             default, of ten rows.
@@ -271,8 +277,9 @@ def joint_nll(
         6.931
     """
     check_level(level)
-    rows = disjoint_blocks(len(distribution), seed=seed) if blocks is None else blocks
-    return mean(block_scores(distribution, target, rows), level=level)
+    d = as_arrays(distribution)
+    rows = disjoint_blocks(len(d), seed=seed) if blocks is None else blocks
+    return mean(block_scores(d, target, rows), level=level)
 
 
 def energy_scores(samples: ArrayLike, target: ArrayLike, *, fair: bool = True) -> Scores:

@@ -12,7 +12,7 @@ References:
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,9 @@ from uncertain.intervals import (
     group_ids,
     wilson_bounds,
 )
+
+if TYPE_CHECKING:
+    from torch.distributions import Distribution
 
 Scores = NDArray[np.float64]
 
@@ -47,7 +50,7 @@ class PitHistogram(NamedTuple):
 
 
 def pit_histogram(
-    distribution: ArrayDistribution,
+    distribution: ArrayDistribution | Distribution,
     target: ArrayLike,
     *,
     bins: int = 20,
@@ -60,7 +63,7 @@ def pit_histogram(
     A constant predicted scale, or all PIT values in one bin, are ordinary cases.
 
     Args:
-        distribution: N predictions over numbers.
+        distribution: N predictions over numbers, as arrays or of torch.
         target: (N,) or (N, T).
         bins: Number of equal bins on [0, 1].
         weights: (N,).
@@ -73,8 +76,9 @@ def pit_histogram(
         array([0.33, 0.67])
     """
     check_range("bins", bins, 1)
-    y = checked_target(distribution, target)
-    low, high = target_bounds(distribution, y)
+    d = as_arrays(distribution)
+    y = checked_target(d, target)
+    low, high = target_bounds(d, y)
     u, w, ids = pooled(low, weights, groups)
     shares = check_weights(w, len(u))
     if np.array_equal(low, high):
@@ -87,6 +91,29 @@ def pit_histogram(
     n = effective_rows(shares, groups=ids)
     ends = np.array([wilson_bounds(float(min(p, 1.0)), n, level=level) for p in share])
     return PitHistogram(np.linspace(0, 1, bins + 1), share, ends[:, 0], ends[:, 1])
+
+
+def as_arrays(distribution: ArrayDistribution | Distribution) -> ArrayDistribution:
+    """Return a distribution of either kind as arrays; torch is loaded only for one of its own.
+
+    Raises:
+        TypeError: For anything else.
+
+    Example:
+        >>> as_arrays([0.5])
+        Traceback (most recent call last):
+        TypeError: `distribution` should be an ArrayDistribution or a torch distribution, got list.
+    """
+    if isinstance(distribution, ArrayDistribution):
+        return distribution
+    if not hasattr(distribution, "batch_shape"):
+        raise TypeError(
+            "`distribution` should be an ArrayDistribution or a torch distribution, got "
+            f"{type(distribution).__name__}."
+        )
+    from uncertain.predictive.arrays import to_arrays
+
+    return to_arrays(distribution)
 
 
 def checked_target(distribution: ArrayDistribution, target: ArrayLike) -> Scores:

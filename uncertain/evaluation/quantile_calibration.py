@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,7 +44,7 @@ from uncertain.evaluation.discrete_pit import (
     rms_gap,
     target_bounds,
 )
-from uncertain.evaluation.pit import checked_target, pooled
+from uncertain.evaluation.pit import as_arrays, checked_target, pooled
 from uncertain.families import ArrayDistribution
 from uncertain.intervals import (
     Estimate,
@@ -53,6 +53,9 @@ from uncertain.intervals import (
     effective_rows,
     group_ids,
 )
+
+if TYPE_CHECKING:
+    from torch.distributions import Distribution
 
 _GRID = 128
 _NOT_KNOWN = "a mixture of samples or quantiles: the law of its PIT is not known"
@@ -67,7 +70,7 @@ class PitFigures(NamedTuple):
 
 
 def quantile_calibration_error(
-    distribution: ArrayDistribution,
+    distribution: ArrayDistribution | Distribution,
     target: ArrayLike,
     *,
     weights: ArrayLike | None = None,
@@ -78,7 +81,7 @@ def quantile_calibration_error(
     """Return the quantile calibration error, and what it would be if the model were calibrated.
 
     Args:
-        distribution: N predictions over numbers.
+        distribution: N predictions over numbers, as arrays or of torch.
         target: (N,) or (N, T).
         weights: (N,).
         groups: (N,), the resampling unit of each row.
@@ -107,7 +110,7 @@ def quantile_calibration_error(
 
 
 def pit_ks(
-    distribution: ArrayDistribution,
+    distribution: ArrayDistribution | Distribution,
     target: ArrayLike,
     *,
     weights: ArrayLike | None = None,
@@ -123,7 +126,7 @@ def pit_ks(
     weights or groups n is their effective number, a group counting as one row (conservative).
 
     Args:
-        distribution: N predictions over numbers.
+        distribution: N predictions over numbers, as arrays or of torch.
         target: (N,) or (N, T).
         weights: (N,).
         groups: (N,).
@@ -142,7 +145,7 @@ def pit_ks(
 
 
 def pit_figures(
-    distribution: ArrayDistribution,
+    distribution: ArrayDistribution | Distribution,
     target: ArrayLike,
     *,
     weights: ArrayLike | None = None,
@@ -152,13 +155,14 @@ def pit_figures(
 ) -> PitFigures:
     """Return the figures of PIT values together, which share their draws."""
     check_level(level)
-    y = checked_target(distribution, target)
-    low, high = target_bounds(distribution, y)
+    d = as_arrays(distribution)
+    y = checked_target(d, target)
+    low, high = target_bounds(d, y)
     ends, w, ids = pooled(low, weights, groups)
     curve = pit_curve(ends, high.reshape(-1), weights=w)
     n = effective_rows(check_weights(w, len(ends)), groups=ids)
-    gaps = _null_gaps(distribution, weights, independent=ids is None, seed=seed)
-    known = not has_steps(distribution) or can_be_drawn(distribution)
+    gaps = _null_gaps(d, weights, independent=ids is None, seed=seed)
+    known = not has_steps(d) or can_be_drawn(d)
     facts = _Facts(len(y), n, level, None if groups is None else int(group_ids(groups).max()) + 1)
     return PitFigures(
         _largest(curve, gaps, facts, known),

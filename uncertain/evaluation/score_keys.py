@@ -70,7 +70,7 @@ def score_words(scores: Any, dtype: str | None = None) -> tuple[Words, str]:
     if dtype is not None:
         check_choice("dtype", dtype, LAYOUTS)
         if own != dtype and not (dtype == "bfloat16" and own == "uint16"):
-            raise TypeError(f"`scores` should be {dtype}, got {own}.")
+            raise TypeError(f"`scores` should be {dtype}, got {own}: convert them.")
     if found not in LAYOUTS:
         raise TypeError(
             f"`scores` should be one of {', '.join(LAYOUTS)}, got {own}: convert them to float64."
