@@ -235,6 +235,13 @@ class TestChoice:
         with pytest.raises(ValueError, match=says("`m` should be one of a, b, got 'zebra'.")):
             checks.check_choice("m", "zebra", {"b", "a"})
 
+    def test_an_empty_list_is_never_read_out(self):
+        message = "`m` should be one of those there are, got 'a': there are none."
+        with pytest.raises(ValueError, match=says(message)):
+            checks.check_choice("m", "a", [])
+        with pytest.raises(ValueError, match=says("`m` should be one of '', b, got 'zebra'.")):
+            checks.check_choice("m", "zebra", ["", "b"])
+
     def test_passes(self):
         checks.check_choice("m", "a", iter(["a", "b"]))
 

@@ -213,9 +213,14 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
     known = sorted(choices)
     if value in known:
         return
+    if not known:
+        raise ValueError(
+            f"`{name}` should be one of those there are, got {value!r}: there are none."
+        )
     near = difflib.get_close_matches(value, known, n=3, cutoff=0.5)
     hint = f": did you mean {' or '.join(near)}?" if near else "."
-    raise ValueError(f"`{name}` should be one of {', '.join(known)}, got {value!r}{hint}")
+    listed = ", ".join(choice or "''" for choice in known)
+    raise ValueError(f"`{name}` should be one of {listed}, got {value!r}{hint}")
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -142,8 +142,13 @@ def test_too_few_tasks_say_so():
 def test_what_can_not_be_compared_is_refused():
     with pytest.raises(ValueError, match="two or more sources should be compared, got m0"):
         compare(models()[:1], **QUICK)
-    with pytest.raises(ValueError, match="a metric to compare"):
+    with pytest.raises(
+        ValueError, match=r"a metric to compare` should be one of accuracy, .*you mean nll"
+    ):
         compare(models(60), metrics=["nlll"], **QUICK)
+    tables = [(name, Results([Row("nll", 1.0, 0.5, 1.5, source=name)])) for name in "ab"]
+    with pytest.raises(ValueError, match="a metric to compare` should be one of nll, got 'ece'"):
+        compare_stored(tables, metrics=["ece"])
     with pytest.raises(ValueError, match="two or more sources"):
         compare_stored([("a", Results([Row("nll", 1.0, 0.5, 1.5)]))])
 

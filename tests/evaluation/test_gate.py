@@ -81,8 +81,11 @@ def test_what_is_unknown_is_an_error_and_not_a_pass():
         check_rules(table(ROW), ["acuracy < 0"])
     with pytest.raises(ValueError, match="the split of accuracy"):
         check_rules(table(ROW), ["accuracy@ood:far < 0"])
-    with pytest.raises(ValueError, match="the variant of accuracy"):
+    with pytest.raises(ValueError, match="should name no variant, as accuracy on test has none"):
         check_rules(table(ROW), ["accuracy[top5] < 0"])
+    both = table(ROW, dataclasses.replace(ROW, variant="top3"))
+    with pytest.raises(ValueError, match="the variant of accuracy` should be one of '', top3, got"):
+        check_rules(both, ["accuracy[top5] < 0"])
 
 
 def test_several_variants_of_which_none_is_usual_need_a_name():

@@ -101,6 +101,9 @@ def compare(
         cases, judged.rows, level=level, replicates=replicates, seed=seed, metrics=metrics,
         family=family,
     )  # fmt: skip
+    if not set(metrics) <= {row.metric for row in found}:
+        every, _ = compare_sources(cases, judged.rows, level=level, replicates=100, seed=seed)
+        _check_metrics(metrics, every)
     _check_some(found)
     figures = [lettered(row, letters) for row in judged]
     found = with_leaks(found, cases)
@@ -139,6 +142,7 @@ def compare_stored(
         stored = tables[0][1]
         differences = [row for row in stored if row.kind == "difference" and not row.subgroup]
         figures = [row for row in stored if row.kind != "difference" and not row.other]
+        _check_metrics(metrics, differences)
         return _table(figures, differences, metrics, "figure", stored, 0.95)
     figures = _renamed(tables)
     _check(family, {row.source for row in figures})
@@ -162,6 +166,7 @@ def compare_stored(
                     reason="; ".join([*leaks[:1], "unpaired"]),
                 )
             )  # fmt: skip
+    _check_metrics(metrics, found)
     kept = [row for row in found if not metrics or row.metric in metrics]
     checked = adjusted(kept, family=family)
     joined = Results.create(figures, command=command)
@@ -228,6 +233,13 @@ def _check(family: str, sources: set[str]) -> None:
         )
 
 
+def _check_metrics(metrics: Sequence[str], differences: Sequence[Row]) -> None:
+    """Refuse a metric that is in none of the differences, naming those that are."""
+    compared = {row.metric for row in differences}
+    for metric in metrics:
+        checks.check_choice("a metric to compare", metric, compared)
+
+
 def _check_some(differences: Sequence[Row]) -> None:
     """Refuse a comparison of which every difference is undefined: silence would read as a tie."""
     if not differences or any(row.kind == "difference" for row in differences):
@@ -260,9 +272,6 @@ def _table(
     like: Results,
     level: float,
 ) -> Results:
-    compared = {row.metric for row in differences}
-    for metric in metrics:
-        checks.check_choice("a metric to compare", metric, compared)
     kept = [row for row in differences if not metrics or row.metric in metrics]
     said = (
         "Holm over the pairs and tasks of each figure"

@@ -257,6 +257,11 @@ def _of_variant(rows: Sequence[Row], rule: Rule) -> list[Row]:
     longer = [variant for variant in variants if variant.endswith(f":{wanted}")]
     if wanted not in variants and len(longer) == 1:
         wanted = longer[0]
+    if wanted and variants == {""}:
+        raise ValueError(
+            f"`{rule.text}` should name no variant, as {rule.metric} on {rule.split} has none, "
+            f"got {wanted!r}."
+        )
     checks.check_choice(f"the variant of {rule.metric}", wanted, variants)
     return [row for row in rows if row.variant == wanted]
 
