@@ -19,7 +19,7 @@ from uncertain.evaluation.report.material import (
     is_trivial,
     ood_parts,
 )
-from uncertain.evaluation.results import is_sanity
+from uncertain.evaluation.results import Row, is_sanity
 
 
 def answers(material: Material) -> str:
