@@ -704,8 +704,8 @@ def test_audit_ends_with_status_1_where_something_fails(two_models):
     result = call("audit", "good.npz", "--json", "a.json")
     assert "0 failures" in result.stdout
     assert "null level of ece of good" in result.stdout
-    np.savez("x.npz", inputs=np.zeros((3, 20)))
+    np.savez("x.npz", inputs=np.zeros((300, 20)))
     inputs = ("--inputs", "test=x.npz", "--inputs", "far=x.npz")
-    result = call("audit", "good.npz", *inputs, status=1)
+    result = call("audit", "good.npz", "--ood", "far=sharp.npz", *inputs, status=1)
     assert "FAIL input overlap, test and far: " in result.stdout
     assert "--inputs takes NAME=FILE" in error("audit", "good.npz", "--inputs", "x.npz")

@@ -360,14 +360,31 @@ def test_nothing_to_audit_is_refused():
         audit([])
 
 
+@pytest.mark.parametrize(
+    ("others", "inputs", "words"),
+    [
+        ([], {"foo": 60}, "`a name of `inputs`` should be one of test, train, validation, got 'foo'"),
+        ([classifier(40, split="ood:far", labelled=False)], {"fra": 40}, "did you mean far"),
+        ([], {"test": 70}, "`inputs` of test should be one a predicted row, 60, got 70"),
+        ([regressor(60, split="train")], {}, "train should predict 3 classes as on test, got numbers"),
+        ([classifier(60, classes=4, split="train")], {}, "3 classes as on test, got 4 classes"),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_belong_together_are_refused(others, inputs, words):
+    with pytest.raises(ValueError, match=words):
+        audit(
+            [classifier(60), *others], inputs={n: np.zeros((rows, 4)) for n, rows in inputs.items()}
+        )
+
+
 def test_files_are_read_and_written(tmp_path):
     for name, case in (("test", classifier(300)), ("train", classifier(300, labels_seed=3))):
         np.savez(
             tmp_path / f"{name}.npz", probs=case.distribution.parameters["probs"],
             labels=case.target, row_id=np.arange(300) + 7,
         )  # fmt: skip
-    np.savez(tmp_path / "x.npz", inputs=images())
-    np.save(tmp_path / "far.npy", images(seed=1, size=8))
+    np.savez(tmp_path / "x.npz", inputs=images(300))
+    np.save(tmp_path / "far.npy", images(300, seed=1, size=8))
     report = audit_files(
         [tmp_path / "test.npz"], train=tmp_path / "train.npz",
         ood=[("far", tmp_path / "train.npz")],

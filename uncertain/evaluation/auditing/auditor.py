@@ -39,7 +39,8 @@ def audit(
         The findings.
 
     Raises:
-        ValueError: There is nothing to audit.
+        ValueError: There is nothing to audit, inputs are of no split or strange rows that are
+            predicted or not one a row, or a source's splits are predictions of different kinds.
         ModuleNotFoundError: An oracle (scikit-learn, scoringrules) is not installed.
 
     Example:
@@ -52,6 +53,8 @@ def audit(
     """
     cases = [predictions] if isinstance(predictions, Predictions) else list(predictions)
     checks.check_not_empty("predictions", cases)
+    _check_kinds(cases)
+    _check_inputs_of(cases, inputs or {})
     findings = list(known_truths())
     recomputed: dict[str, tuple[float, float]] = {}
     levels: dict[str, str] = {}
@@ -158,6 +161,38 @@ def audit_run(folder: Path) -> AuditReport:
         return AuditReport((*findings, *known_truths()))
     report = audit(cases)
     return dataclasses.replace(report, findings=(*findings, *report.findings))
+
+
+def _check_kinds(cases: Sequence[Predictions]) -> None:
+    """Refuse splits of one source that predict different things: nothing holds between them."""
+    first: dict[tuple[str, str, str], Predictions] = {}
+    for case in cases:
+        known = first.setdefault(_model(case), case)
+        if case.classes != known.classes:
+            raise ValueError(
+                f"{case.source} on {case.split} should predict {_predicted(known)} as on "
+                f"{known.split}, got {_predicted(case)}: is it another model's file?"
+            )
+
+
+def _predicted(case: Predictions) -> str:
+    return f"{case.classes} classes" if case.is_classification else "numbers"
+
+
+def _check_inputs_of(
+    cases: Sequence[Predictions], inputs: Mapping[str, NDArray[np.generic]]
+) -> None:
+    """Refuse inputs under a name that means nothing, or of other rows than were predicted."""
+    rows: dict[str, set[int]] = {"train": set(), "validation": set(), "test": set()}
+    for case in cases:
+        rows.setdefault(case.ood_name or case.split, set()).add(len(case))
+    for name, x in inputs.items():
+        checks.check_choice("a name of `inputs`", name, rows)
+        if rows[name] and len(x) not in rows[name]:
+            expected = " or ".join(f"{count:,}" for count in sorted(rows[name]))
+            raise ValueError(
+                f"`inputs` of {name} should be one a predicted row, {expected}, got {len(x):,}."
+            )
 
 
 def _model(case: Predictions) -> tuple[str, str, str]:
