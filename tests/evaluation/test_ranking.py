@@ -263,6 +263,18 @@ def test_groups_widen_and_copies_bring_nothing() -> None:
         assert copied[name].n_groups == 600
 
 
+def test_intervals_over_few_groups_say_so_and_stay_what_they_are() -> None:
+    data = sample(60)
+    for groups, said in ((3, "3 groups: the interval is too short to be trusted"), (10, "")):
+        ids = np.arange(60) % groups
+        found = ranking_estimates(data.scores, data.positive, groups=ids, replicates=20)
+        for name in ("augrc", "aurc", "aupr_positive"):
+            assert math.isfinite(found[name].low)
+            assert found[name].n_groups == groups
+            assert found[name].reason == said
+        assert found["auroc"].reason == ""
+
+
 def test_perfect_scores_have_room_below() -> None:
     found = ranking_estimates(np.arange(100.0), np.arange(100) >= 50)
     assert found["auroc"].value == found["aupr_positive"].value == 1
