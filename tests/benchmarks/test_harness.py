@@ -161,7 +161,7 @@ def test_every_script_runs_quickly_and_writes_flat_json(script, tmp_path):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stderr

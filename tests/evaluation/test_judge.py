@@ -361,6 +361,7 @@ def test_strange_rows_with_labels_are_not_judged_on_them():
         "aupr_ood_positive",
         "aupr_id_positive",
         "fpr95_ood_positive",
+        "scod_cost",
     }
 
 

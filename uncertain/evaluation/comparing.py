@@ -178,6 +178,12 @@ def verdicts(results: Results) -> list[Verdict]:
 
     Args:
         results: A table with differences.
+
+    Example:
+        >>> from uncertain.evaluation import Row
+        >>> row = Row("nll", -0.2, -0.3, -0.1, kind="difference", source="a", other="b", p_value=0.01)
+        >>> len(verdicts(Results([row])))
+        1
     """
     from uncertain.evaluation.report.material import main_variant
 

@@ -86,6 +86,11 @@ class GateFailedError(Exception):
     Attributes:
         results: The table of figures.
         violations: What was not kept.
+
+    Example:
+        >>> error = GateFailedError(Results([]), [])
+        >>> error.violations
+        ()
     """
 
     def __init__(self, results: Results, violations: Sequence[Violation]) -> None:

@@ -24,6 +24,10 @@ class Finding:
         seen: What was seen, in a sentence.
         numbers: The numbers behind it.
         remedy: What to do.
+
+    Example:
+        >>> Finding("warn", "ties", "net", "All scores are equal.").severity
+        'warn'
     """
 
     severity: Severity
