@@ -55,7 +55,16 @@ def cost_figure(material: Material, cost: str, metric: str, points: Sequence[Poi
         f"The line is the Pareto front: {', '.join(clean(s) for s, _, _ in front)}. No other model "
         "is both cheaper and better, by the point estimates; the whiskers say how sure they are."
     )
-    return as_figure(plot.render(), f"{name(info.label)} and cost", text(caption, longest=900))
+    # On a narrow screen it scrolls: shrunk to fit, a dozen labels could not be read.
+    title = f"{info.label} against cost"
+    box: Attributes = {
+        "class": "scroll",
+        "tabindex": 0,
+        "role": "region",
+        "aria-label": clean(title),
+    }
+    drawing = element("div", plot.render(), box)
+    return as_figure(drawing, f"{name(info.label)} and cost", text(caption, longest=900))
 
 
 def pareto_front(points: Sequence[Point], *, higher_is_better: bool) -> list[Point]:
