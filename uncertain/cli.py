@@ -196,7 +196,9 @@ def compare(
         list[str] | None,
         typer.Option("--column", help="ROLE=NAME: the array of a role, such as labels=y."),
     ] = None,
-    level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
+    level: Annotated[
+        float | None, typer.Option(help="Confidence level of the intervals; 0.95 by default.")
+    ] = None,
     replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no verdicts.")] = False,

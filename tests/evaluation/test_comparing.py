@@ -160,6 +160,16 @@ def test_tables_and_predictions_are_not_mixed(tmp_path):
         compare_files([tmp_path / "a.json", tmp_path / "b.npz"])
 
 
+def test_stored_tables_keep_their_level(tmp_path):
+    for name in "ab":
+        row = Row("nll", 1.0, 0.5, 1.5, source=name, level=0.9)
+        Results([row]).write(tmp_path / f"{name}.json")
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    with pytest.raises(ValueError, match=r"`level` should be that of the stored .* 0.9, got 0.5"):
+        compare_files(files, level=0.5)
+    assert compare_files(files, level=0.9) == compare_files(files)
+
+
 def test_a_name_that_comes_again_is_another_training(tmp_path):
     files = []
     for source in ("a", "b"):

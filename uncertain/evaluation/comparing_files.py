@@ -29,7 +29,7 @@ def compare_files(
     out: StrPath | None = None,
     json: StrPath | None = None,
     fail_if_worse: StrPath | None = None,
-    level: float = 0.95,
+    level: float | None = None,
     replicates: int = 1000,
     seed: int = 0,
     command: str = "",
@@ -50,7 +50,7 @@ def compare_files(
         out: Where the HTML report goes.
         json: Where the table goes, as JSON.
         fail_if_worse: Stored results or per-row scores that no figure may be worse than.
-        level: Confidence level, in (0, 1).
+        level: Confidence level, in (0, 1); .95 by default. Stored tables have one already.
         replicates: Bootstrap replicates, at least 100.
         seed: Seed of the bootstrap.
         command: The command line, kept in the results.
@@ -59,8 +59,8 @@ def compare_files(
         The results that were written; :func:`~uncertain.evaluation.verdicts` says what they mean.
 
     Raises:
-        ValueError: A file can't be read, predictions are mixed with results, or the sources can't be
-            compared; nothing is written then.
+        ValueError: A file can't be read, predictions are mixed with results, stored intervals have
+            another level, or the sources can't be compared; nothing is written then.
         GateFailedError: A figure is worse than in ``fail_if_worse``; everything has been written.
         OSError: An output can't be written; found out before anything is read.
 
@@ -91,12 +91,13 @@ def compare_files(
     predictions: list[Predictions] = []
     if all(stored) and stored:
         tables = [(name or path.stem, Results.read(path)) for name, path in named]
+        _check_level(level, [table for _, table in tables])
         results = compare_stored(tables, metrics=metrics, family=family, command=command)
     else:
         predictions = _read(named, ood, dict(columns or {}))
         results = compare(
-            predictions, metrics=metrics, family=family, level=level, replicates=replicates,
-            seed=seed, command=command,
+            predictions, metrics=metrics, family=family, level=0.95 if level is None else level,
+            replicates=replicates, seed=seed, command=command,
         )  # fmt: skip
     if json is not None:
         results.write(json, format="json")
@@ -106,8 +107,20 @@ def compare_files(
         shown = Results([r for r in results if r.metric != MEAN_RANK], results.metadata)
         write_report(shown, predictions, out, title="Comparison", command=command)
     if fail_if_worse is not None:
-        gate.hold(results, predictions, [], baseline=fail_if_worse, level=level)
+        gate.hold(
+            results, predictions, [], baseline=fail_if_worse, level=0.95 if level is None else level
+        )
     return results
+
+
+def _check_level(level: float | None, tables: Sequence[Results]) -> None:
+    """Refuse a level other than that of stored intervals, which hold no rows to be had again from."""
+    known = sorted({row.level for table in tables for row in table if row.has_interval})
+    if level is not None and any(stored != level for stored in known):
+        raise ValueError(
+            f"`level` should be that of the stored tables, {', '.join(map(str, known))}, got {level}: "
+            f"evaluate the predictions again with --level {level}, or compare those."
+        )
 
 
 def _named(text: StrPath) -> tuple[str, Path]:
