@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.evaluation.cases import classifier
+from tests.evaluation.cases import classifier, regressor
 from uncertain.evaluation.baseline import check_baseline, unpaired_difference
 from uncertain.evaluation.gate import (
     GateFailedError,
@@ -214,6 +214,22 @@ def test_rows_with_other_ids_or_labels_are_not_paired(judged, tmp_path):
         assert {row.reason for row in rows} == {"unpaired"}
 
 
+def test_a_baseline_of_another_kind_is_refused(judged, tmp_path):
+    cases, results = judged["good"]
+    write_rows(cases, tmp_path / "r.csv")
+    results.write(tmp_path / "r.json")
+    real = regressor(60)
+    numbers = Results([Row("nll", 0.3, 0.2, 0.4), Row("crps", 0.3, 0.2, 0.4)])
+    for name in ("r.csv", "r.json"):
+        with pytest.raises(
+            ValueError, match=r"predicts numbers as .* got one that predicts classes"
+        ):
+            check_baseline(numbers, [real], tmp_path / name)
+    write_rows([real], tmp_path / "r.csv")
+    with pytest.raises(ValueError, match=r"predicts classes as .* got one that predicts numbers"):
+        check_baseline(results, cases, tmp_path / "r.csv")
+
+
 def test_better_is_not_worse(judged, tmp_path):
     judged["worse"][1].write(tmp_path / "r.json")
     cases, results = judged["good"]
@@ -229,7 +245,7 @@ def test_what_became_undefined_or_infinite_is_worse(tmp_path, value, kind):
 
 
 def test_a_baseline_that_holds_nothing_of_it_is_refused(tmp_path):
-    table(Row("crps", 0.3, 0.2, 0.4, source="net")).write(tmp_path / "r.json")
+    table(Row("brier", 0.3, 0.2, 0.4, source="net")).write(tmp_path / "r.json")
     with pytest.raises(ValueError, match="shares no figure with these results"):
         check_baseline(table(ROW), [], tmp_path / "r.json")
     table(ROW).write(tmp_path / "r.json")

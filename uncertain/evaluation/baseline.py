@@ -60,8 +60,8 @@ def check_baseline(
         level: One minus the chance that an unchanged model fails.
 
     Raises:
-        ValueError: The file is no baseline, lacks a source or a figure that a rule names, or shares no
-            figure with the results.
+        ValueError: The file is no baseline, is of a model of another kind, lacks a source or a figure
+            that a rule names, or shares no figure with the results.
 
     Example:
         >>> import tempfile
@@ -75,6 +75,13 @@ def check_baseline(
     held = [rule for rule in parsed if rule.is_relative] or _every_figure(results)
     figures = {_key(row): row for rule in held for row in rows_of(results, rule)}
     stored = _read(Path(path))
+    now = _kind({row.metric for row in results})
+    then = _kind({r.metric for r in stored} if isinstance(stored, Results) else set(stored))
+    if now and then and now != then:
+        raise ValueError(
+            f"{path} should be of a model that predicts {now} as these results are, got one that "
+            f"predicts {then}: their figures share names and nothing else."
+        )
     if isinstance(stored, Results):
         pairs = _from_results(list(figures.values()), stored)
     else:
@@ -158,6 +165,13 @@ def direction(metric: str) -> int:
     from uncertain.evaluation.report.glossary import entry
 
     return {"higher": 1, "lower": -1}.get(entry(metric).better, 0)
+
+
+def _kind(metrics: set[str]) -> str:
+    """Return what figures of these names are about, empty where they don't say, or are of both."""
+    kinds = {"classes": "accuracy" in metrics, "numbers": bool({"crps", "rmse", "mae"} & metrics)}
+    told = [kind for kind, there in kinds.items() if there]
+    return told[0] if len(told) == 1 else ""
 
 
 def _read(path: Path) -> Results | dict[str, NDArray[Any]]:
