@@ -143,7 +143,9 @@ def test_two_classes_may_be_a_bernoulli():
 
 
 @pytest.mark.parametrize("fit", [fit_temperature, *LOGITS], ids=lambda fit: fit.__name__)
-@pytest.mark.parametrize("kind", [np.float64, np.float16, torch.as_tensor], ids=str)
+@pytest.mark.parametrize(
+    "kind", [np.float64, np.float16, torch.as_tensor], ids=lambda kind: kind.__name__
+)
 def test_probabilities_are_no_logits(fit, kind):
     z, y = logits_of(60)
     p = np.exp(log_softmax(z))
