@@ -194,7 +194,7 @@ def _spiegelhalter(found: Cumulative, rows: Rows, level: float) -> Estimate:
 
 
 def supremum_tail(x: float) -> float:
-    """Return P(sup |B| >= x) of a Brownian motion B on [0, 1].
+    """Return P(sup abs(B) >= x) of a Brownian motion B on [0, 1].
 
     Example:
         >>> round(supremum_tail(2.2414), 4)

@@ -1,6 +1,6 @@
 r"""Thresholds with a guarantee: choose how cautious to be so that a risk stays below what is allowed.
 
-A family of decisions is indexed by thresholds :math:`\lambda_1, \dots, \lambda_T`, from the boldest to
+A family of decisions is indexed by thresholds :math:`\lambda_1` to :math:`\lambda_T`, from the boldest to
 the most cautious; :math:`L_i(\lambda_t)` is what row i loses. Rows are exchangeable with those to come.
 
 - :func:`control_risk`, in expectation, for losses that never rise with caution:
