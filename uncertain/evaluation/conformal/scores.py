@@ -1,6 +1,6 @@
 r"""Calibration scores and the quantile that makes a set: the core of every conformal method.
 
-With scores :math:`s_1, \dots, s_n` of calibration rows that are exchangeable with the next one, a set
+With scores :math:`s_1, \ldots, s_n` of calibration rows that are exchangeable with the next one, a set
 that holds everything whose score is at most the :math:`\lceil (n + 1)(1 - \alpha) \rceil`-th smallest
 covers the next target with a probability of at least :math:`1 - \alpha`. Where that number exceeds n,
 only the set of everything does: the threshold is infinite.
