@@ -72,7 +72,7 @@ COLUMNS = {"groups": "clinic", "weights": "share"}
 
 def own_rows(family: str) -> PredictionRows:
     a = arrays()
-    known = {"row_ids": a["row_id"], "groups": a["clinic"], "weights": a["share"]}
+    known: dict[str, Any] = {"row_ids": a["row_id"], "groups": a["clinic"], "weights": a["share"]}
     if family == "categorical":
         d = ArrayDistribution("categorical", {"probs": a["probs"]})
         return PredictionRows(d, a["labels"], **known, class_names=NAMES, source="net")
@@ -111,8 +111,14 @@ def read_beside(path: Path) -> Predictions:
 
 
 KINDS = (
-    Kind("npz", ".npz", lambda f: np.savez(f, **arrays()), read_roles, True),
-    Kind("npz, deflated", ".npz", lambda f: np.savez_compressed(f, **arrays()), read_roles, True),
+    Kind("npz", ".npz", lambda f: np.savez(f, allow_pickle=False, **arrays()), read_roles, True),
+    Kind(
+        "npz, deflated",
+        ".npz",
+        lambda f: np.savez_compressed(f, allow_pickle=False, **arrays()),
+        read_roles,
+        True,
+    ),
     Kind("npy", ".npy", lambda f: np.save(f, arrays()["probs"]), read_beside, False),
     Kind(
         "predictions of classes",
@@ -161,8 +167,9 @@ def _injure(data: bytearray, rng: np.random.Generator) -> bytearray:
         return data
     # Heads and tails hold the formats' own words: they are hit as often as all the rest.
     size = len(data)
-    near = int(rng.choice([rng.integers(0, size), rng.integers(0, min(size, 300)),
-                           size - 1 - rng.integers(0, min(size, 1500))]))  # fmt: skip
+    anywhere, head = int(rng.integers(0, size)), int(rng.integers(0, min(size, 300)))
+    tail = size - 1 - int(rng.integers(0, min(size, 1500)))
+    near = (anywhere, head, tail)[int(rng.integers(0, 3))]
     length = int(min(size - near, rng.integers(1, 40)))
     part = slice(near, near + length)
     match int(rng.integers(0, 9)):
@@ -209,7 +216,7 @@ def try_reading(kind: Kind, path: Path, whole: Any, *, judge: bool = False) -> s
 def same(one: Any, other: Any) -> bool:
     """Whether two readings hold the same, to the bit; names of sources aside."""
     if isinstance(one, Results):
-        return one == other
+        return bool(one == other)
     a, b = _content(one), _content(other)
     return a.keys() == b.keys() and all(
         x.dtype == y.dtype and x.tobytes() == y.tobytes() if isinstance(x, np.ndarray) else x == y
