@@ -170,7 +170,7 @@ def _injure(data: bytearray, rng: np.random.Generator) -> bytearray:
     anywhere, head = int(rng.integers(0, size)), int(rng.integers(0, min(size, 300)))
     tail = size - 1 - int(rng.integers(0, min(size, 1500)))
     near = (anywhere, head, tail)[int(rng.integers(0, 3))]
-    length = int(min(size - near, rng.integers(1, 40)))
+    length = min(size - near, int(rng.integers(1, 40)))
     part = slice(near, near + length)
     match int(rng.integers(0, 9)):
         case 0:
