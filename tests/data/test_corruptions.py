@@ -11,7 +11,7 @@ from uncertain.data import ByteImages
 from uncertain.data.severities import SEVERITIES, VERSION
 
 KINDS = sorted(SEVERITIES)
-RANDOM = ("gaussian_noise", "impulse", "rotation", "translation")
+RANDOM = ("gaussian_noise", "impulse", "rotation", "translation", "shot_noise", "shear")
 
 
 def digits(rows: int = 64) -> torch.Tensor:
@@ -96,6 +96,17 @@ def test_noise_has_the_strength_in_the_table():
         assert (salted == 1).double().mean().item() == pytest.approx(share / 2, rel=0.1)
 
 
+def test_shot_noise_counts_light():
+    x, ids = torch.full((50, 1, 40, 40), 0.3), np.arange(50)
+    for severity, white in enumerate(SEVERITIES["shot_noise"][:2], start=1):
+        counts = data.corrupt(x, "shot_noise", severity, row_ids=ids) * white
+        assert torch.allclose(counts, counts.round(), atol=1e-4)
+        assert counts.mean().item() == pytest.approx(0.3 * white, rel=0.02)
+        assert counts.var().item() == pytest.approx(0.3 * white, rel=0.05)
+    dark = data.corrupt(torch.zeros(50, 1, 4, 4), "shot_noise", 5, row_ids=ids)
+    assert (dark == 0).all()
+
+
 def test_a_row_is_hit_at_the_same_places_at_every_severity():
     x = torch.full((4, 1, 20, 20), 0.5)
     hit = [data.corrupt(x, "impulse", s, row_ids=np.arange(4)) != 0.5 for s in (1, 2, 5)]
@@ -118,7 +129,7 @@ def test_severities_are_five_and_versioned():
     assert VERSION == 1
     assert all(len(table) == 5 for table in SEVERITIES.values())
     for kind, table in SEVERITIES.items():
-        falling = kind in ("contrast", "down_scaling")
+        falling = kind in ("contrast", "down_scaling", "shot_noise", "scale")
         assert list(table) == sorted(table, reverse=falling)
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from uncertain.data import draws
 
@@ -55,3 +56,11 @@ def test_seeds_and_streams_are_unrelated(other):
     assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < 5 / 300
     assert abs(a.mean()) < 5 / 300
     assert abs(a.var() - 1) < 5 * 2**0.5 / 300
+
+
+def test_poisson_draws_are_scipys_quantiles():
+    rate = torch.linspace(0, 60, 400, dtype=torch.float64).expand(20, 400)
+    keys = torch.arange(20)
+    got = draws.poisson(rate, keys, seed=1, stream=2)
+    uniforms = draws.uniform(keys, 400, seed=1, stream=2)
+    assert np.array_equal(got.numpy(), stats.poisson.ppf(uniforms.numpy(), rate.numpy()))

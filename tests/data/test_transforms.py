@@ -48,6 +48,37 @@ def test_translation_is_a_roll_with_zeros(down, right):
     assert torch.equal(got, expected)
 
 
+@pytest.mark.parametrize("slope", [-1.0, -0.3, 0.0, 0.6, 1.0])
+def test_shear_is_scipys_affine_map(slope):
+    x = images(3, 2, 9, 12)
+    matrix = np.array([[1.0, 0.0], [-slope, 1.0]])
+    middle = (np.array([9, 12]) - 1) / 2
+    expected = [
+        [
+            ndimage.affine_transform(
+                channel, matrix, middle - matrix @ middle, order=1, mode="grid-constant"
+            )
+            for channel in row
+        ]
+        for row in x.numpy()
+    ]
+    got = transforms.shear(x, torch.full((3,), slope))
+    assert np.allclose(got.numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.7, 0.5])
+def test_shrinking_is_scipys_affine_map(share):
+    x = images(2, 1, 9, 12)
+    middle = (np.array([9, 12]) - 1) / 2
+    expected = [
+        ndimage.affine_transform(
+            row[0], np.full(2, 1 / share), middle - middle / share, order=1, mode="grid-constant"
+        )
+        for row in x.numpy()
+    ]
+    assert np.allclose(transforms.shrink(x, share)[:, 0].numpy(), expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.15, 0.5, 1.0])
 def test_contrast_in_closed_form(share):
     x = images(5, 3, 7, 9)

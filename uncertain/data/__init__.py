@@ -37,12 +37,15 @@ if TYPE_CHECKING:
     from uncertain.data.matching import matched as matched
     from uncertain.data.noise_images import noise as noise
     from uncertain.data.partition import split_hash as split_hash
+    from uncertain.data.point_corruptions import corrupt_points as corrupt_points
+    from uncertain.data.point_severities import POINT_SEVERITIES as POINT_SEVERITIES
     from uncertain.data.ratings import RatedSentences as RatedSentences
     from uncertain.data.ratings import rated_sentences as rated_sentences
     from uncertain.data.remote import REMOTE as REMOTE
     from uncertain.data.severities import SEVERITIES as SEVERITIES
 
 _HOMES = {
+    "POINT_SEVERITIES": "point_severities",
     "SEVERITIES": "severities",
     "TRIVIAL_AUROC": "control_scores",
     "ByteImages": "dataset",
@@ -58,6 +61,7 @@ _HOMES = {
     "fetch": "fetching",
     "controls": "control_scores",
     "corrupt": "corruptions",
+    "corrupt_points": "point_corruptions",
     "dependence_break": "dependence",
     "extrapolation": "extrapolate",
     "glyphs": "glyph_images",

@@ -1,11 +1,12 @@
-"""Seven corruptions of images at five severities, for shift curves.
+"""Ten corruptions of images at five severities, for shift curves.
 
-They are ours in code and follow ImageNet-C and CIFAR-10-C in spirit and, where the kinds are the
+They are ours in code and follow ImageNet-C, CIFAR-10-C and MNIST-C in spirit and, where the kinds are the
 same, in strength. Figures are not comparable with figures on those sets' published files.
 
 References:
     Hendrycks and Dietterich (2019), Benchmarking Neural Network Robustness to Common Corruptions
     and Perturbations, ICLR.
+    Mu and Gilmer (2019), MNIST-C: A Robustness Benchmark for Computer Vision, ICML workshop.
 """
 
 import math
@@ -20,13 +21,13 @@ from torch import Tensor
 from uncertain import checks
 from uncertain.data import transforms
 from uncertain.data.dataset import ByteImages
-from uncertain.data.draws import normal, uniform
+from uncertain.data.draws import normal, poisson, uniform
 from uncertain.data.severities import SEVERITIES, Corruption
 
 Images = Float[Tensor, "N channels H W"]
 
 # Each random kind has a stream of its own, so two corruptions of one row are independent.
-_ANGLE, _SALT, _NOISE, _SHIFT = 1, 2, 3, 4
+_ANGLE, _SALT, _NOISE, _SHIFT, _LIGHT, _LEAN = 1, 2, 3, 4, 5, 6
 
 # Rows are worked on in blocks: bits do not depend on it, and memory stays small.
 _BLOCK = 1024
@@ -47,7 +48,10 @@ def corrupt(
     - ``gaussian_noise`` adds independent noise to every value;
     - ``blur`` is Gaussian; ``contrast`` pulls each channel towards its mean;
     - ``down_scaling`` averages areas and enlarges bilinearly;
-    - ``translation`` shifts in a random direction by whole pixels, zero outside.
+    - ``translation`` shifts in a random direction by whole pixels, zero outside;
+    - ``shot_noise`` counts light: a Poisson variable whose mean is the value times the count of white;
+    - ``shear`` moves each row of pixels to the left or the right, the further from the middle the more;
+    - ``scale`` makes what is shown smaller about the centre, bilinearly, zero outside.
 
     How strong each severity is stands in ``uncertain.data.severities``, with a version. Draws are
     the same at every severity, so a row's damage grows rather than being drawn anew.
@@ -110,8 +114,7 @@ def _check_images(images: Images) -> None:
 def _changed(x: Images, kind: Corruption, strength: float, seed: int, keys: Tensor) -> Images:
     match kind:
         case "rotation":
-            side = uniform(keys, 1, seed=seed, stream=_ANGLE)[:, 0] < 0.5
-            return transforms.rotate(x, torch.where(side, strength, -strength).double())
+            return transforms.rotate(x, _either_side(strength, keys, seed, _ANGLE))
         case "impulse":
             return _impulse(x, strength, uniform(keys, x[0].numel(), seed=seed, stream=_SALT))
         case "gaussian_noise":
@@ -129,6 +132,20 @@ def _changed(x: Images, kind: Corruption, strength: float, seed: int, keys: Tens
             down = (distance * angle.sin()).round().to(torch.int64)
             right = (distance * angle.cos()).round().to(torch.int64)
             return transforms.translate(x, down, right)
+        case "shot_noise":
+            light = strength * x.to(torch.float64).flatten(1)
+            counts = poisson(light, keys, seed=seed, stream=_LIGHT).reshape(x.shape)
+            return (counts / strength).to(x.dtype)
+        case "shear":
+            return transforms.shear(x, _either_side(strength, keys, seed, _LEAN))
+        case "scale":
+            return transforms.shrink(x, strength)
+
+
+def _either_side(strength: float, keys: Tensor, seed: int, stream: int) -> Float[Tensor, " N"]:
+    """Return the strength with the sign that each row drew."""
+    side = uniform(keys, 1, seed=seed, stream=stream)[:, 0] < 0.5
+    return torch.where(side, strength, -strength).double()
 
 
 def _impulse(x: Images, share: float, draws: Tensor) -> Images:

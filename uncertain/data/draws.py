@@ -84,6 +84,39 @@ def normal(
     return draws
 
 
+def poisson(
+    rate: Float[Tensor, "N count"], keys: Int[Tensor, " N"], *, seed: int, stream: int
+) -> Float[Tensor, "N count"]:
+    """Return a Poisson count for each rate: the quantile at a uniform draw, so it grows with the rate.
+
+    Args:
+        rate: (N, count) means, at least 0; steps taken grow with the largest.
+        keys: (N,) int64 row ids.
+        seed: Another seed gives other values.
+        stream: Names what the values are used for.
+
+    Returns:
+        (N, count) whole numbers in float64.
+
+    Example:
+        >>> counts = poisson(torch.full((100, 1000), 3.0), torch.arange(100), seed=0, stream=0)
+        >>> abs(counts.mean().item() - 3) < 0.02, abs(counts.var().item() - 3) < 0.05
+        (True, True)
+    """
+    rate = rate.to(torch.float64)
+    chance = (-rate).exp()
+    left = uniform(keys, rate.shape[1], seed=seed, stream=stream) - chance
+    counts = torch.zeros_like(rate)
+    steps = 0
+    # A draw is at most 1 - 2^-25, so the largest rate's sum of chances passes it: this ends.
+    while bool((left > 0).any()):
+        steps += 1
+        counts += left > 0
+        chance = chance * rate / steps
+        left -= chance
+    return counts
+
+
 def _wrap(value: int | Tensor) -> int:
     """Return an integer as the signed one with the same low 64 bits."""
     value = int(value) & (2**64 - 1)

@@ -1,6 +1,7 @@
 """How strong each corruption is at severities 1 to 5: data, not code.
 
-A change here changes what every shift result means: raise ``VERSION`` with it.
+A change of a number here changes what every shift result means: raise ``VERSION`` with it. A new
+kind changes nothing that was measured before.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ Corruption = Literal[
     "contrast",
     "down_scaling",
     "translation",
+    "shot_noise",
+    "shear",
+    "scale",
 ]
 
 SEVERITIES: Mapping[str, tuple[float, float, float, float, float]] = {
@@ -34,4 +38,10 @@ SEVERITIES: Mapping[str, tuple[float, float, float, float, float]] = {
     "down_scaling": (0.75, 0.6, 0.5, 0.4, 0.3),
     # Distance as a share of the longer side, in a random direction, rounded to pixels.
     "translation": (0.05, 0.1, 0.15, 0.2, 0.25),
+    # Mean count of light that white stands for, as in ImageNet-C.
+    "shot_noise": (60, 25, 12, 5, 3),
+    # Pixels to the left or the right for each pixel from the middle row, as in MNIST-C.
+    "shear": (0.2, 0.4, 0.6, 0.8, 1.0),
+    # Share of its width and height that what is shown keeps, as in MNIST-C.
+    "scale": (0.9, 0.8, 0.7, 0.6, 0.5),
 }

@@ -60,6 +60,52 @@ def translate(x: Images, down: Int[Tensor, " N"], right: Int[Tensor, " N"]) -> I
     return _picked(x, row, column)
 
 
+def shear(x: Images, slope: Float[Tensor, " N"]) -> Images:
+    """Move each row of pixels to the right, ``slope`` pixels for each row below the middle.
+
+    Args:
+        x: (N, channels, H, W).
+        slope: (N,) one slope an image; bilinear between pixels, zero outside.
+
+    Returns:
+        (N, channels, H, W).
+
+    Example:
+        >>> x = torch.tensor([[[[0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]]])
+        >>> shear(x, torch.tensor([1.0])).tolist()
+        [[[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]]]
+    """
+    height, width = x.shape[-2:]
+    row = torch.arange(height, device=x.device, dtype=torch.float64)[:, None]
+    lean = slope.to(torch.float64)[:, None, None] * (row - (height - 1) / 2)
+    column = torch.arange(width, device=x.device, dtype=torch.float64) - lean
+    return _bilinear(x, row.expand_as(column), column)
+
+
+def shrink(x: Images, share: float) -> Images:
+    """Make what is shown smaller about the centre; bilinear, zero outside.
+
+    Every pixel takes its value from one place, as in MNIST-C: fine detail may be skipped.
+
+    Args:
+        x: (N, channels, H, W).
+        share: What is left of the width and height, above 0; 1 changes nothing.
+
+    Returns:
+        (N, channels, H, W).
+
+    Example:
+        >>> shrink(torch.ones(1, 1, 4, 4), 0.5).sum().item()
+        4.0
+    """
+    height, width = x.shape[-2:]
+    down = torch.arange(height, device=x.device, dtype=torch.float64) - (height - 1) / 2
+    right = torch.arange(width, device=x.device, dtype=torch.float64) - (width - 1) / 2
+    row = (down / share + (height - 1) / 2)[:, None].expand(len(x), height, width)
+    column = (right / share + (width - 1) / 2).expand(len(x), height, width)
+    return _bilinear(x, row, column)
+
+
 def scale_contrast(x: Images, share: float) -> Images:
     """Pull each channel towards its own mean: ``mean + share * (x - mean)``.
 
