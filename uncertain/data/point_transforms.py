@@ -36,9 +36,10 @@ def turn(x: Clouds, axis: Float[Tensor, "N 3"], degrees: float) -> Clouds:
     along = (unit[..., 0] * wide[..., 0] + unit[..., 1] * wide[..., 1]) + unit[..., 2] * wide[
         ..., 2
     ]
-    across = torch.linalg.cross(unit, wide)
+    across: Tensor = torch.linalg.cross(unit, wide)
     turned = wide * math.cos(angle) + across * math.sin(angle)
-    return (turned + unit * along[..., None] * (1 - math.cos(angle))).to(x.dtype)
+    turned = turned + unit * along[..., None] * (1 - math.cos(angle))
+    return turned.to(x.dtype)
 
 
 def spread_points(x: Clouds, count: int, first: Int[Tensor, " N"]) -> Int[Tensor, "N count"]:
