@@ -92,7 +92,9 @@ def ece(
     rows = Rows.read(probabilities, labels, mode, weights, groups, level)
     if mode == "classwise":
         checks.check_choice("binning", binning, BINNINGS)
-        value = classwise_error(classwise_tables(probabilities, labels, rows, bins)[binning])
+        value = classwise_error(
+            classwise_tables(probabilities, labels, rows, bins, (binning,))[binning]
+        )
     else:
         value = float(np.abs(gap_model(rows, binning, bins, cluster=False).table.gap).sum())
     return plug_in(value, rows, level)
@@ -136,7 +138,7 @@ def adaptive_calibration_error(
         0.35
     """
     rows = Rows.read(probabilities, labels, "classwise", weights, groups, level)
-    tables = classwise_tables(probabilities, labels, rows, bins)["equal_mass"]
+    tables = classwise_tables(probabilities, labels, rows, bins, ("equal_mass",))["equal_mass"]
     return plug_in(adaptive_error(tables), rows, level, reason=BIASED)
 
 
@@ -184,7 +186,7 @@ def ece_null(
     rows = Rows.read(probabilities, labels, mode, weights, groups, level)
     if mode == "classwise":
         checks.check_choice("binning", binning, BINNINGS)
-        tables = classwise_tables(probabilities, labels, rows, bins)[binning]
+        tables = classwise_tables(probabilities, labels, rows, bins, (binning,))[binning]
         return classwise_null(tables, rows, level, seed, replicates)
     model = gap_model(rows, binning, bins)
     return null_estimate(

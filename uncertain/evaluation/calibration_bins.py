@@ -12,6 +12,7 @@ Axis letters: ``N`` rows, ``C`` classes, ``B`` bins.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -74,6 +75,21 @@ class BinTable:
             self.gap[kept],
             self.null_variance[kept],
         )
+
+
+def stacked(tables: Sequence[BinTable]) -> BinTable:
+    """Return the bins of several tables of the same rows as one, whose gaps average over tables.
+
+    Its edges mean nothing: bins of different tables overlap.
+    """
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(table, name) for table in tables])
+
+    names = ("count", "weight", "squared_weight", "confidence", "frequency", "gap", "null_variance")
+    columns = {name: joined(name) for name in names}
+    columns["gap"] /= len(tables)
+    return BinTable(edges=np.arange(len(columns["count"]) + 1.0), **columns)
 
 
 def equal_width_edges(bins: int) -> NDArray[np.float64]:

@@ -196,11 +196,10 @@ def null_errors(model: GapModel, draws: Draws, *, norm: Norm, seed: int) -> NDAr
         rng = np.random.default_rng(seed)
         p = np.clip(t.confidence, 0.0, 1.0)
         few = (t.null_variance * t.count < _FEW) & (t.null_variance > 0)
-        for b in np.flatnonzero(few):
-            n = int(t.count[b])
-            hits = rng.binomial(n, p[b], draws.bins.shape[1])
-            stretch = np.sqrt(t.null_variance[b] / (p[b] * (1 - p[b])) * n / model.size[b])
-            gaps[b] = t.share[b] * stretch * (hits / n - p[b])
+        n, p, share = t.count[few], p[few], t.share[few]
+        hits = rng.binomial(n[:, None], p[:, None], (len(n), draws.bins.shape[1]))
+        stretch = np.sqrt(t.null_variance[few] / (p * (1 - p)) * n / model.size[few])
+        gaps[few] = (share * stretch)[:, None] * (hits / n[:, None] - p[:, None])
     return _norm(gaps, t.share, norm)
 
 

@@ -19,15 +19,19 @@ from uncertain.evaluation.calibration_bins import (
     bin_table,
     equal_mass_edges,
     equal_width_edges,
+    stacked,
 )
-from uncertain.evaluation.calibration_sorted import SortedRows, classwise_sorted
+from uncertain.evaluation.calibration_sorted import (
+    BINNINGS,
+    Binning,
+    SortedRows,
+    classwise_sorted,
+)
 from uncertain.evaluation.classification import check_classification
 from uncertain.intervals import Estimate
 
-Binning = Literal["equal_width", "equal_mass"]
 Mode = Literal["top_label", "positive", "classwise"]
 
-BINNINGS: tuple[Binning, ...] = ("equal_width", "equal_mass")
 MODES: tuple[Mode, ...] = ("top_label", "positive", "classwise")
 
 
@@ -186,7 +190,11 @@ def _null_summary(
 
 
 def classwise_tables(
-    probabilities: ArrayLike, labels: ArrayLike, rows: Rows, bins: int
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    rows: Rows,
+    bins: int,
+    binnings: tuple[Binning, ...] = BINNINGS,
 ) -> dict[Binning, list[BinTable]]:
     """Return a table a class and binning, of the probabilities whose labels ``rows`` came from."""
     checks.check_range("bins", bins, 1)
@@ -194,18 +202,23 @@ def classwise_tables(
     if p.dtype.kind != "f":
         p = p.astype(np.float64)
     if rows.weights is None:
-        wide, even = zip(*classwise_sorted(p, y, bins), strict=True)
-        return {"equal_width": list(wide), "equal_mass": list(even)}
+        of = zip(*classwise_sorted(p, y, bins, binnings), strict=True)
+        return {name: list(tables) for name, tables in zip(binnings, of, strict=True)}
     if rows.order is not None:
         p, y = p[rows.order], y[rows.order]
-    state = ClasswiseState(p.shape[1], equal_width_edges(bins))
-    return {
-        "equal_width": state.update(p, y, weights=rows.weights).compute(),
-        "equal_mass": [
-            bin_table(p[:, c], y == c, equal_mass_edges(p[:, c], bins), weights=rows.weights)
-            for c in range(p.shape[1])
-        ],
-    }
+    return {name: _weighted_tables(p, y, rows.weights, bins, name) for name in binnings}
+
+
+def _weighted_tables(
+    p: NDArray[Any], y: NDArray[np.intp], weights: NDArray[np.float64], bins: int, binning: Binning
+) -> list[BinTable]:
+    if binning == "equal_width":
+        state = ClasswiseState(p.shape[1], equal_width_edges(bins))
+        return state.update(p, y, weights=weights).compute()
+    return [
+        bin_table(column, y == c, equal_mass_edges(column, bins), weights=weights)
+        for c, column in enumerate(p.T)
+    ]
 
 
 def adaptive_error(tables: list[BinTable]) -> float:
@@ -220,6 +233,10 @@ def classwise_error(tables: list[BinTable]) -> float:
     return float(np.mean([np.abs(table.gap).sum() for table in tables]))
 
 
+_CLASSES = 100
+"""How many classes' bins are drawn at a time."""
+
+
 def classwise_null(
     tables: list[BinTable], rows: Rows, level: float, seed: int, replicates: int
 ) -> Estimate:
@@ -231,17 +248,17 @@ def classwise_null(
     share = max(0.1, min(1.0, 10 / len(tables)))
     drawn = max(1, round(replicates * share))
     errors = np.zeros(2 * drawn)
-    observed = 0.0
-    for c, table in enumerate(tables):
-        model = inversion.GapModel(table.filled())
-        # A stream a class: a class's draws do not depend on how many bins another fills.
-        stream = int(np.random.SeedSequence([seed, c]).generate_state(1)[0])
+    for first in range(0, len(tables), _CLASSES):
+        some = tables[first : first + _CLASSES]
+        model = inversion.GapModel(stacked([table.filled() for table in some]))
+        stream = int(np.random.SeedSequence([seed, first]).generate_state(1)[0])
         draws = inversion.draw(model, seed=stream, replicates=drawn)
-        errors += inversion.null_errors(model, draws, norm="l1", seed=stream)
-        observed += model.statistic("l1")
-    found = _null_summary(errors / len(tables), observed / len(tables), rows, level)
+        # The bins of several classes are one table, whose error is the mean over the classes.
+        found = inversion.null_errors(model, draws, norm="l1", seed=stream)
+        errors += found * (len(some) / len(tables))
+    null = _null_summary(errors, classwise_error(tables), rows, level)
     # Classes share rows, and so do the rows of a group: the tail of the null is not known.
-    return found._replace(p_value=None) if rows.ids is None else _no_group_null(found)
+    return null._replace(p_value=None) if rows.ids is None else _no_group_null(null)
 
 
 def _no_group_null(found: Estimate) -> Estimate:

@@ -11,7 +11,7 @@ Axis letters: ``N`` rows, ``B`` bins, ``T`` distinct confidences.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,11 @@ from uncertain import checks
 from uncertain.evaluation.calibration_bins import BinTable, equal_width_edges
 
 _CHUNK = 1 << 16
+_BLOCK = 1 << 18
+_TURNED = 1 << 22
+
+Binning = Literal["equal_width", "equal_mass"]
+BINNINGS: tuple[Binning, ...] = ("equal_width", "equal_mass")
 
 
 class SortedRows(NamedTuple):
@@ -56,17 +61,7 @@ class SortedRows(NamedTuple):
         if weights is not None:
             order = np.lexsort((weights, outcome, confidence))
             return cls(confidence[order], outcome[order], weights[order])
-        narrow = confidence.dtype in (np.float16, np.float32)
-        floating: type[Any] = np.float32 if narrow else np.float64
-        # Adding 0 makes a -0 a 0, whose bits are lowest.
-        values: NDArray[Any] = confidence.astype(floating) + floating(0)
-        bits: NDArray[Any] = values.view(np.uint32 if narrow else np.uint64)
-        bits <<= 1
-        bits |= outcome
-        bits.sort()
-        hit = (bits & 1).astype(np.bool_)
-        bits >>= 1
-        return cls(bits.view(floating), hit)
+        return cls(*_sorted_together(confidence, outcome))
 
     @property
     def n(self) -> int:
@@ -122,49 +117,109 @@ class SortedRows(NamedTuple):
         """
         places = self.places(edges)
         bins = len(places) - 1
-        count = np.diff(places).astype(np.int64)
         hits, sums, squares = np.zeros(bins), np.zeros(bins), np.zeros(bins)
-        filled = np.flatnonzero(count)
-        if 0 < self.n <= _CHUNK:
-            ((p, hit, _),) = self.chunks()
-            starts = places[filled]
-            hits[filled] = np.add.reduceat(hit, starts, dtype=np.float64)
-            sums[filled], squares[filled] = (
-                np.add.reduceat(p, starts),
-                np.add.reduceat(p * p, starts),
-            )
-            filled = filled[:0]
-        for b in filled:
+        for b in np.flatnonzero(np.diff(places)):
             inside = slice(places[b], places[b + 1])
             part = SortedRows(self.confidence[inside], self.outcome[inside])
             hits[b] = np.count_nonzero(part.outcome)
             for p, _, _ in part.chunks():
                 sums[b] += p.sum()
                 squares[b] += np.dot(p, p)
-        with np.errstate(invalid="ignore"):
-            confidence, frequency = sums / count, hits / count
-            null = np.maximum(sums - squares, 0.0) / count
-        weight = count.astype(np.float64)
-        gap = (sums - hits) / max(1, self.n)
-        return BinTable(edges, count, weight, weight.copy(), confidence, frequency, gap, null)
+        return _table(edges, np.diff(places), hits, sums, squares)
+
+
+def _table(
+    edges: NDArray[np.float64],
+    count: NDArray[np.intp],
+    hits: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    squares: NDArray[np.float64],
+) -> BinTable:
+    with np.errstate(invalid="ignore"):
+        confidence, frequency = sums / count, hits / count
+        null = np.maximum(sums - squares, 0.0) / count
+    weight = count.astype(np.float64)
+    gap = (sums - hits) / max(1, count.sum())
+    return BinTable(
+        edges, count.astype(np.int64), weight, weight.copy(), confidence, frequency, gap, null
+    )
+
+
+def _sorted_together(
+    confidence: NDArray[Any], outcome: NDArray[np.bool_]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Sort confidences and outcomes, (..., N), along the last axis."""
+    narrow = confidence.dtype in (np.float16, np.float32)
+    floating: type[Any] = np.float32 if narrow else np.float64
+    # Adding 0 makes a -0 a 0, whose bits are lowest.
+    values: NDArray[Any] = confidence.astype(floating) + floating(0)
+    bits: NDArray[Any] = values.view(np.uint32 if narrow else np.uint64)
+    bits <<= 1
+    bits |= outcome
+    bits.sort(axis=-1)
+    hit = (bits & 1).astype(np.bool_)
+    bits >>= 1
+    return bits.view(floating), hit
 
 
 def classwise_sorted(
-    probabilities: NDArray[Any], labels: NDArray[np.intp], bins: int
-) -> Iterator[tuple[BinTable, BinTable]]:
-    """Yield a table of equal-width and one of equal-mass bins a class, from one sort of its column.
+    probabilities: NDArray[Any],
+    labels: NDArray[np.intp],
+    bins: int,
+    binnings: tuple[Binning, ...] = BINNINGS,
+) -> Iterator[tuple[BinTable, ...]]:
+    """Yield a class's tables, one a binning, all from one sort of its column.
 
     Args:
         probabilities: (N, C), checked.
         labels: (N,) class indices.
         bins: Of each table.
+        binnings: The tables wanted, in their order.
     """
     edges = equal_width_edges(bins)
     classes = probabilities.shape[1]
-    width = max(1, min(16, (1 << 21) // len(labels)))
-    for first in range(0, classes, width):
-        # Columns are read a few at a time, so that a line of memory is fetched once.
-        columns = np.ascontiguousarray(probabilities[:, first : first + width].T)
-        for c, column in enumerate(columns, start=first):
-            rows = SortedRows.of(column, labels == c)
-            yield rows.table(edges), rows.table(rows.equal_mass_edges(bins))
+    many, few = (max(1, min(64, size // max(1, len(labels)))) for size in (_TURNED, _BLOCK))
+    for start in range(0, classes, many):
+        # Many columns are turned at a time: a page of memory is visited once for all of them.
+        turned = np.ascontiguousarray(probabilities[:, start : start + many].T)
+        for first in range(0, len(turned), few):
+            columns = turned[first : first + few]
+            own = np.arange(start + first, start + first + len(columns))
+            together = _sorted_together(columns, labels == own[:, None])
+            block = [SortedRows(*rows) for rows in zip(*together, strict=True)]
+            wanted = [
+                [edges if b == "equal_width" else rows.equal_mass_edges(bins) for rows in block]
+                for b in binnings
+            ]
+            yield from zip(*_tables(block, wanted), strict=True)
+
+
+def _tables(
+    block: list[SortedRows], wanted: list[list[NDArray[np.float64]]]
+) -> list[list[BinTable]]:
+    """Return the tables of columns of equal length for each list of their edges."""
+    n = block[0].n
+    if not 0 < n <= _BLOCK:
+        return [[rows.table(e) for rows, e in zip(block, of, strict=True)] for of in wanted]
+    p = np.concatenate([piece for rows in block for piece, _, _ in rows.chunks()])
+    hit = np.concatenate([rows.outcome for rows in block]).astype(np.float64)
+    return [_tables_at(block, of, (hit, p, p * p)) for of in wanted]
+
+
+def _tables_at(
+    block: list[SortedRows],
+    edges: list[NDArray[np.float64]],
+    terms: tuple[NDArray[np.float64], ...],
+) -> list[BinTable]:
+    """Return the tables of columns that lie end to end in ``terms``: the bins of all in one pass."""
+    places = [rows.places(e) for rows, e in zip(block, edges, strict=True)]
+    counts = [np.diff(at) for at in places]
+    count = np.concatenate(counts)
+    starts = np.concatenate([at[:-1] + c * block[0].n for c, at in enumerate(places)])
+    sums = np.zeros((len(terms), len(count)))
+    filled = count > 0
+    for total, term in zip(sums, terms, strict=True):
+        total[filled] = np.add.reduceat(term, starts[filled])
+    ends = np.cumsum([len(c) for c in counts])[:-1]
+    parts = np.split(sums, ends, axis=1)
+    return [_table(e, c, *part) for e, c, part in zip(edges, counts, parts, strict=True)]
