@@ -34,10 +34,9 @@ from numpy.typing import ArrayLike
 
 from uncertain import checks
 from uncertain.evaluation import calibration_intervals as inversion
+from uncertain.evaluation.calibration_bins import BINNINGS, Binning
 from uncertain.evaluation.calibration_rows import (
     BIASED,
-    BINNINGS,
-    Binning,
     Mode,
     Rows,
     adaptive_error,

@@ -15,13 +15,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uncertain import checks
 from uncertain.evaluation.exact import ExactSum
+
+Binning = Literal["equal_width", "equal_mass"]
+BINNINGS: tuple[Binning, ...] = ("equal_width", "equal_mass")
 
 _CHUNK = 1 << 16
 

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from uncertain import checks, intervals
 from uncertain.evaluation import calibration_intervals as inversion
 from uncertain.evaluation.calibration_bins import (
+    BINNINGS,
+    Binning,
     BinTable,
     ClasswiseState,
     bin_index,
@@ -21,12 +23,7 @@ from uncertain.evaluation.calibration_bins import (
     equal_width_edges,
     stacked,
 )
-from uncertain.evaluation.calibration_sorted import (
-    BINNINGS,
-    Binning,
-    SortedRows,
-    classwise_sorted,
-)
+from uncertain.evaluation.calibration_sorted import SortedRows, classwise_sorted
 from uncertain.evaluation.classification import check_classification
 from uncertain.intervals import Estimate
 

@@ -11,20 +11,22 @@ Axis letters: ``N`` rows, ``B`` bins, ``T`` distinct confidences.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uncertain import checks
-from uncertain.evaluation.calibration_bins import BinTable, equal_width_edges
+from uncertain.evaluation.calibration_bins import (
+    BINNINGS,
+    Binning,
+    BinTable,
+    equal_width_edges,
+)
 
 _CHUNK = 1 << 16
 _BLOCK = 1 << 18
 _TURNED = 1 << 22
-
-Binning = Literal["equal_width", "equal_mass"]
-BINNINGS: tuple[Binning, ...] = ("equal_width", "equal_mass")
 
 
 class SortedRows(NamedTuple):

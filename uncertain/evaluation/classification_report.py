@@ -13,11 +13,9 @@ from numpy.typing import ArrayLike
 from uncertain import intervals
 from uncertain.evaluation import calibration_intervals as inversion
 from uncertain.evaluation import corp, cumulative_calibration, smooth_calibration
-from uncertain.evaluation.calibration_bins import BinTable
+from uncertain.evaluation.calibration_bins import BINNINGS, Binning, BinTable
 from uncertain.evaluation.calibration_rows import (
     BIASED,
-    BINNINGS,
-    Binning,
     Rows,
     adaptive_error,
     binned,

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from uncertain import checks, intervals
 from uncertain.evaluation import calibration_intervals as inversion
-from uncertain.evaluation.calibration_bins import bin_table
-from uncertain.evaluation.calibration_rows import Binning, Rows, edges_of, gap_model
+from uncertain.evaluation.calibration_bins import Binning, bin_table
+from uncertain.evaluation.calibration_rows import Rows, edges_of, gap_model
 
 
 @dataclass(frozen=True)
