@@ -35,12 +35,13 @@ class Case:
 
     build: Callable[[int], Any]
     image: bool = False
+    cloud: bool = False
     targets: int | None = None  # None: classes; 0: one number; T: a vector.
     passes: int | None = None  # Of the network a row; None: as many as members.
 
     def x(self, rows: int = N, dtype: torch.dtype = torch.float32) -> Tensor:
         generator = torch.Generator().manual_seed(7)
-        shape = (1, 8, 8) if self.image else (5,)
+        shape = (1, 8, 8) if self.image else (20, 3) if self.cloud else (5,)
         return torch.randn(rows, *shape, generator=generator, dtype=torch.float64).to(dtype)
 
     def y(self, rows: int = N, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -65,6 +66,10 @@ CASES: dict[str, Case] = {
     "softmax_convolutional": Case(
         lambda s: Softmax(baselines.convolutional((1, 8, 8), C, width=4, hidden=8, seed=s)),
         image=True,
+    ),
+    "softmax_pointnet": Case(
+        lambda s: Softmax(baselines.pointnet(C, widths=(8, 16), hidden=8, seed=s)),
+        cloud=True,
     ),
     "softmax_resnet": Case(
         lambda s: Softmax(baselines.resnet((1, 8, 8), C, width=4, blocks=(1, 1), seed=s)),

@@ -28,6 +28,7 @@ from uncertain.baselines.networks import (
     mlp,
     resnet,
 )
+from uncertain.baselines.point_network import PointNet, pointnet
 from uncertain.baselines.prototypes import PrototypeHead
 from uncertain.baselines.sngp import SNGP
 from uncertain.baselines.softmax import Softmax
@@ -55,6 +56,7 @@ __all__ = [
     "MonteCarloDropout",
     "NetworkParts",
     "OnFeatures",
+    "PointNet",
     "PrototypeHead",
     "ResNet",
     "Softmax",
@@ -62,6 +64,7 @@ __all__ = [
     "cost",
     "gradient_boosted_trees",
     "mlp",
+    "pointnet",
     "random_forest",
     "resnet",
     "split_network",

@@ -165,7 +165,7 @@ def mlp(
         >>> mlp(3, 2, seed=0)(torch.zeros(5, 3)).shape
         torch.Size([5, 2])
     """
-    with _seeded(seed):
+    with seeded(seed):
         return MLP(inputs, outputs, hidden=hidden, dropout=dropout)
 
 
@@ -198,7 +198,7 @@ def convolutional(
         >>> convolutional((1, 28, 28), 10, seed=0)(torch.zeros(2, 1, 28, 28)).shape
         torch.Size([2, 10])
     """
-    with _seeded(seed):
+    with seeded(seed):
         return Convolutional(shape, outputs, width=width, hidden=hidden, dropout=dropout)
 
 
@@ -238,11 +238,11 @@ def resnet(
         >>> resnet((3, 32, 32), 10, seed=0)(torch.zeros(2, 3, 32, 32)).shape
         torch.Size([2, 10])
     """
-    with _seeded(seed):
+    with seeded(seed):
         return ResNet(shape, outputs, width=width, blocks=blocks, dropout=dropout)
 
 
-def _seeded(seed: int | None) -> contextlib.AbstractContextManager[None]:
+def seeded(seed: int | None) -> contextlib.AbstractContextManager[None]:
     """Seed the initialisation without leaving a trace in the global generator."""
     return contextlib.nullcontext() if seed is None else _fork(seed)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from uncertain.data.loading import names as names
     from uncertain.data.loading import show as show
     from uncertain.data.matching import matched as matched
+    from uncertain.data.modelnet_meshes import modelnet as modelnet
     from uncertain.data.noise_images import noise as noise
     from uncertain.data.partition import split_hash as split_hash
     from uncertain.data.point_corruptions import corrupt_points as corrupt_points
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from uncertain.data.ratings import rated_sentences as rated_sentences
     from uncertain.data.remote import REMOTE as REMOTE
     from uncertain.data.severities import SEVERITIES as SEVERITIES
+    from uncertain.data.shape_clouds import shapes as shapes
 
 _HOMES = {
     "POINT_SEVERITIES": "point_severities",
@@ -70,9 +72,11 @@ _HOMES = {
     "listing": "catalogue",
     "load": "loading",
     "matched": "matching",
+    "modelnet": "modelnet_meshes",
     "names": "loading",
     "noise": "noise_images",
     "rated_sentences": "ratings",
+    "shapes": "shape_clouds",
     "show": "loading",
     "split_hash": "partition",
     "standardise": "dataset",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import util
 
-from uncertain.data import flights, local, packaged
+from uncertain.data import flights, local, packaged, shape_families
 from uncertain.data.card import TaskKind
 from uncertain.data.entry import Entry
 from uncertain.data.fetched_entries import FETCHED
@@ -217,6 +217,21 @@ CATALOGUE: Mapping[str, Entry] = {
         problems=(
             "Meant for a regression on fuel consumption; here that is an input.",
             "Models of one maker recur over the years, so near copies straddle the parts.",
+        ),
+    ),
+    "shapes": Entry(
+        "Point clouds of 256 points on solids, furniture and vessels of many proportions",
+        "classification",
+        len(shape_families.FAMILIES) * shape_families.PER_CLASS,
+        "drawn here from fourteen parametrised families, the solids from trimesh",
+        "as this package",
+        shape_families.read_shapes,
+        package="trimesh",
+        groups="shapes: one row each",
+        problems=(
+            "Made, not scanned: a family's shapes differ in proportions only, so it is far easier "
+            "than ModelNet.",
+            "Faces inside a shape, as where a leg meets a top, have points too.",
         ),
     ),
     "uci/bostonHousing": _uci(
