@@ -134,3 +134,8 @@ def test_bad_arguments() -> None:
         keyed.hash_rows()
     with pytest.raises(ValueError, match="`keys` should have shape"):
         keyed.hash_keys(np.zeros((1, 1, 1), dtype=int))
+
+
+@given(st.lists(st.integers(-3, 3)) | st.lists(st.sampled_from("abc")))
+def test_distinct_values_are_those_of_a_set(values):
+    assert keyed.count_distinct(values) == len(set(values))

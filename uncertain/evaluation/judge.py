@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from uncertain import checks
+from uncertain import checks, keyed
 from uncertain.evaluation.across import across_trainings
 from uncertain.evaluation.detection import detection_rows
 from uncertain.evaluation.detector_rows import compare_detectors
@@ -202,7 +202,7 @@ def joint_estimates(
 
     found: list[tuple[str, str, str, Estimate]] = []
     y, d = np.asarray(case.target), case.distribution
-    n_groups = None if case.groups is None else len(np.unique(case.groups))
+    n_groups = None if case.groups is None else keyed.count_distinct(case.groups)
     absent = partial(undefined, n=len(case), level=level, n_groups=n_groups)
     if d.members is not None and d.members > 1:
         variant = f"disjoint,{joint.SIZE}"
@@ -228,7 +228,7 @@ def joint_estimates(
 
 def _without_trivial_groups(case: Predictions) -> Predictions:
     """Drop groups of one row each: they say that rows are independent, as no groups do."""
-    if case.groups is None or len(np.unique(case.groups)) < len(case):
+    if case.groups is None or keyed.count_distinct(case.groups) < len(case):
         return case
     return dataclasses.replace(case, groups=None)
 

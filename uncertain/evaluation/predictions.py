@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uncertain import checks, families
+from uncertain import checks, families, keyed
 from uncertain.evaluation.ordinal import check_grid
 from uncertain.families import ArrayDistribution
 from uncertain.predictive.provenance import FittedOn
@@ -167,10 +167,10 @@ class Predictions:
         index = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
         checks.check_shape("rows", index, ("N",))
         checks.check_not_empty("rows", index)
-        if len(np.unique(index)) < len(index):
+        if keyed.count_distinct(index) < len(index):
             raise ValueError(
                 f"`rows` should name each row once, got {len(index)} rows of which "
-                f"{len(np.unique(index))} differ: say that a row counts k times by `weights`."
+                f"{keyed.count_distinct(index)} differ: say that a row counts k times by `weights`."
             )
         chosen: dict[str, Any] = {
             name: array[index]
@@ -378,7 +378,7 @@ def repeated_rows(predictions: Predictions) -> int:
         # Parameters of both kinds, probabilities and logits, show saturation by an extreme.
         informative = ~np.any((blocks[0] == 0) | (blocks[0] == 1) | np.isinf(blocks[0]), axis=1)
     keys = _hash_rows(blocks)[informative]
-    distinct = len(np.unique(keys))
+    distinct = keyed.count_distinct(keys)
     if distinct == len(keys) or distinct < max(10, len(keys) // 20):
         return 0
     first = np.unique(blocks[0][informative][:, 0][: 100 * distinct])

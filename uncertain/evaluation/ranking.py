@@ -34,6 +34,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from uncertain import keyed
 from uncertain.checks import check_range, check_same_length
 from uncertain.evaluation import ranking_bootstrap, ranking_sums
 from uncertain.evaluation.ranking_bootstrap import Rows
@@ -466,7 +467,7 @@ def _estimates(
     values = ranking_sums.figures(ties, tpr=tpr)
     area = values.pop("auroc")
     groups = None if rows is None else rows.groups
-    n_groups = None if groups is None else len(np.unique(groups))
+    n_groups = None if groups is None else keyed.count_distinct(groups)
     reason = _one_class(ties)
     if reason:
         names = ["auroc", *values]

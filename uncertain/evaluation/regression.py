@@ -31,7 +31,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uncertain import families
+from uncertain import families, keyed
 from uncertain.checks import (
     check_range,
     check_same_length,
@@ -137,7 +137,7 @@ def regression_estimates(
     n = len(y)
     check_weights(weights, n)
     check_same_length(target=y, groups=groups)
-    n_groups = None if groups is None else len(np.unique(np.asarray(groups)))
+    n_groups = None if groups is None else keyed.count_distinct(np.asarray(groups))
 
     def averaged(scores: Callable[[], Scores]) -> Estimate:
         return _or_undefined(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from uncertain import keyed
 from uncertain.evaluation.alignment import same_rows
 from uncertain.evaluation.predictions import Predictions
 
@@ -39,7 +40,7 @@ def overlap(cases: Sequence[Predictions]) -> float | None:
         return None
     sizes = [test + train for test, train in known]
     ids = [case.row_ids for case in cases if case.row_ids is not None]
-    if len(ids) == len(cases) and len(np.unique(np.concatenate(ids))) > max(sizes):
+    if len(ids) == len(cases) and keyed.count_distinct(np.concatenate(ids)) > max(sizes):
         return None
     shares = [test / size for (test, _), size in zip(known, sizes, strict=True)]
     return float(np.mean(shares))

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from uncertain import keyed
 from uncertain.evaluation.calibration_bins import ClasswiseState, equal_width_edges
 from uncertain.evaluation.classification import RowScores, row_scores
 from uncertain.evaluation.classification_report import scored_estimates
@@ -179,7 +180,7 @@ def _scored_piece(piece: Predictions, classwise: ClasswiseState | None) -> dict[
 def _check_whole(path: Path, joined: Mapping[str, Any]) -> None:
     """Check what no piece can see: ids that come twice."""
     ids = joined["row_ids"]
-    if ids is not None and len(np.unique(ids)) < len(ids):
+    if ids is not None and keyed.count_distinct(ids) < len(ids):
         raise ValueError(f"{path}: `row_ids` should name each row once, got some of them twice.")
 
 
@@ -188,7 +189,7 @@ def _assembled(
 ) -> ScoredRows:
     scores = {n.removeprefix("score:"): v for n, v in joined.items() if n.startswith("score:")}
     groups = joined["groups"]
-    if groups is not None and len(np.unique(groups)) == len(groups):
+    if groups is not None and keyed.count_distinct(groups) == len(groups):
         groups = None  # groups of one row each say that rows are independent
     second = "second" in joined
     return ScoredRows(

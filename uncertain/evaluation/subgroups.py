@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uncertain import keyed
 from uncertain.evaluation.detection import error_rows
 from uncertain.evaluation.predictions import RESERVED, Predictions
 from uncertain.evaluation.results import Row, natural_key
@@ -152,7 +153,7 @@ def _member(case: Predictions, name: str, value: str, index: NDArray[np.intp]) -
         return Subgroup(name, value, None, len(index), reason)
     chosen = case.select(index)
     # Groups of one row each say that rows are independent, as no groups do.
-    if chosen.groups is not None and len(np.unique(chosen.groups)) == len(index):
+    if chosen.groups is not None and keyed.count_distinct(chosen.groups) == len(index):
         chosen = dataclasses.replace(chosen, groups=None)
     return Subgroup(name, value, chosen, len(index))
 

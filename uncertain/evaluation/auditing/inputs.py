@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from uncertain import keyed
 from uncertain.evaluation.auditing.findings import Finding
 from uncertain.intervals import delong
 
@@ -68,7 +69,7 @@ def check_inputs(inputs: Mapping[str, NDArray[np.generic]]) -> Iterator[Finding]
 
 
 def _copies_within(name: str, x: NDArray[np.generic]) -> Iterator[Finding]:
-    repeated = len(x) - len(np.unique(_hashes(x)))
+    repeated = len(x) - keyed.count_distinct(_hashes(x))
     if repeated:
         yield Finding(
             "warn", "copies", f"inputs of {name}", f"{repeated:,} of {len(x):,} rows are copies.",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from uncertain import families
+from uncertain import families, keyed
 from uncertain.evaluation.auditing.findings import Finding
 from uncertain.evaluation.leakage import leak
 from uncertain.evaluation.predictions import Predictions, repeated_rows
@@ -103,7 +103,7 @@ def _sizes(case: Predictions, about: str) -> Iterator[Finding]:
                 {"mistakes": wrong, "rows": n},
                 "Figures of error detection and abstaining rest on these alone.",
             )  # fmt: skip
-        absent = case.classes - len(np.unique(np.asarray(case.target)))
+        absent = case.classes - keyed.count_distinct(np.asarray(case.target))
         if absent:
             yield Finding(
                 "warn", "labels", about, f"{absent} of {case.classes} classes have no rows.",

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from uncertain import keyed
 from uncertain.evaluation.pit import pit_histogram
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking import rank_curve, risk_coverage_points, roc_points
@@ -113,7 +114,7 @@ def pit(predictions: Predictions, *, level: float = 0.95) -> Pit:
     weights = np.ones(len(predictions)) if predictions.weights is None else predictions.weights
     rows = float(weights.sum() ** 2 / (weights**2).sum())
     if predictions.groups is not None:
-        rows = min(rows, len(np.unique(predictions.groups)))
+        rows = min(rows, keyed.count_distinct(predictions.groups))
     p = 1 / PIT_BINS
     reach = PIT_BINS * normal_quantile((1 + level) / 2) * math.sqrt(p * (1 - p) / rows)
     low, high = max(0.0, 1 - reach), 1 + reach
