@@ -18,6 +18,7 @@ _SUBPACKAGES = frozenset(
         "benchmark",
         "checks",
         "data",
+        "discrepancy",
         "evaluation",
         "families",
         "fit",

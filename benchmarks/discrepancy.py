@@ -1,0 +1,157 @@
+"""What squared Wasserstein distances of Gaussians cost, beside POT: float32, forward and backward.
+
+1,280 pairs: 128 rows by 10 classes, as in a step of training. POT's figure is its batched
+``bures_wasserstein_distance`` squared, given matrices, with gradients for what ours has gradients for.
+With --quick d stops at 16.
+
+ratio_vs_pot_full_d2 ... _d64
+    POT's CPU time over ours, covariances and means of both sides trained.
+ratio_vs_pot_cholesky_d2 ... _d64
+    The same, ours given the Cholesky factors that a network's head puts out, POT their products.
+ratio_vs_pot_fixed_d2 ... _d64
+    Targets fixed: ours is ``FixedGaussians``, with the targets' factors at hand.
+ratio_vs_pot_isotropic_d2 ... _d64
+    Fixed targets of one variance, rows with full covariance.
+ratio_vs_pot_diag_d2 ... _d64; ratio_vs_pot_diag
+    Variances on both sides; the latter is that of d = 16.
+pot_full_d2_seconds ..., full_d2_seconds ...
+    The times themselves, for every kind.
+full_d64_extra_mib, cholesky_d64_extra_mib, fixed_d64_extra_mib, pot_d64_extra_mib, diag_d64_extra_mib
+    How far a step raises the process's peak memory (d16 with --quick).
+full_d64_largest_gap ...
+    The largest difference of a squared distance from POT's in float64.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import NamedTuple
+
+import harness
+import torch
+from ot.gaussian import bures_wasserstein_distance
+from torch import Tensor
+
+from uncertain.discrepancy import FixedGaussians, gaussian_wasserstein2_squared
+
+ROWS, CLASSES = 128, 10
+SIZES = (2, 4, 8, 16, 32, 64)
+
+
+class Gaussians(NamedTuple):
+    """Rows and classes: means, covariances and Cholesky factors of the covariances."""
+
+    mean: Tensor
+    cov: Tensor
+    factor: Tensor
+
+
+def gaussians(number: int, d: int, seed: int) -> Gaussians:
+    """Return random Gaussians with eigenvalues of about 0.1 to 4."""
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(number, d, generator=generator)
+    root = torch.randn(number, d, d, generator=generator)
+    cov = root @ root.mT / d + 0.1 * torch.eye(d)
+    return Gaussians(mean, cov, torch.linalg.cholesky(cov))
+
+
+def step(function: Callable[..., Tensor], *given: Tensor) -> Callable[[], Tensor]:
+    """Return a call that computes all distances and the gradients of what is given."""
+
+    def run() -> Tensor:
+        leaves = [value.clone().requires_grad_() for value in given]
+        squared = function(*leaves)
+        squared.sum().backward()
+        return squared.detach()
+
+    return run
+
+
+def pot(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> Tensor:
+    """Return POT's squared distances of all rows to all classes."""
+    squared: Tensor = bures_wasserstein_distance(mean_a, mean_b, cov_a, cov_b).square()
+    return squared
+
+
+def pairs(
+    mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor, *, cholesky: bool = False
+) -> Tensor:
+    """Return ours."""
+    return gaussian_wasserstein2_squared(
+        mean_a[:, None], cov_a[:, None], mean_b, cov_b, cholesky=cholesky
+    )
+
+
+def candidates(a: Gaussians, b: Gaussians) -> dict[str, tuple[Callable[[], Tensor], ...]]:
+    """Return (ours, POT's) of every kind."""
+    variances_a, variances_b = (g.cov.diagonal(dim1=-2, dim2=-1).clone() for g in (a, b))
+    eye = torch.eye(a.mean.shape[1])
+    one = variances_b.mean(-1, keepdim=True)
+    fixed = FixedGaussians.from_covariances(b.mean, b.cov)
+    round_ = FixedGaussians.from_covariances(b.mean, one)
+
+    def pot_fixed(mean: Tensor, cov: Tensor) -> Tensor:
+        return pot(mean, cov, b.mean, b.cov)
+
+    def pot_round(mean: Tensor, cov: Tensor) -> Tensor:
+        return pot(mean, cov, b.mean, one[..., None] * eye)
+
+    def rooted(*given: Tensor) -> Tensor:
+        return pairs(*given, cholesky=True)
+
+    return {
+        "full": (
+            step(pairs, a.mean, a.cov, b.mean, b.cov),
+            step(pot, a.mean, a.cov, b.mean, b.cov),
+        ),
+        "cholesky": (
+            step(rooted, a.mean, a.factor, b.mean, b.factor),
+            step(
+                lambda ma, la, mb, lb: pot(ma, la @ la.mT, mb, lb @ lb.mT),
+                *(a.mean, a.factor, b.mean, b.factor),
+            ),
+        ),
+        "fixed": (step(fixed.wasserstein2_squared, a.mean, a.cov), step(pot_fixed, a.mean, a.cov)),
+        "isotropic": (
+            step(round_.wasserstein2_squared, a.mean, a.cov),
+            step(pot_round, a.mean, a.cov),
+        ),
+        "diag": (
+            step(pairs, a.mean, variances_a, b.mean, variances_b),
+            step(
+                pot, *(a.mean, torch.diag_embed(variances_a), b.mean, torch.diag_embed(variances_b))
+            ),
+        ),
+    }
+
+
+def measure(figures: harness.Figures, *, quick: bool) -> None:
+    """Time every kind in every size against POT."""
+    sizes = SIZES[:4] if quick else SIZES
+    for d in sizes:
+        a, b = gaussians(ROWS, d, 0), gaussians(CLASSES, d, 1)
+        for kind, (ours, theirs) in candidates(a, b).items():
+            times = harness.interleave({"ours": ours, "pot": theirs}, least_seconds=0.05)
+            figures.add(f"{kind}_d{d}_seconds", statistics.median(times["ours"]), "s")
+            figures.add(f"pot_{kind}_d{d}_seconds", statistics.median(times["pot"]), "s")
+            found = harness.ratio(times["pot"], times["ours"])
+            figures.add(f"ratio_vs_pot_{kind}_d{d}", found.value, f"x (spread {found.spread:.0%})")
+            if kind == "diag" and d == 16:
+                figures.add("ratio_vs_pot_diag", found.value, "x")
+    _memory_and_gaps(figures, sizes[-1])
+
+
+def _memory_and_gaps(figures: harness.Figures, d: int) -> None:
+    a, b = gaussians(ROWS, d, 0), gaussians(CLASSES, d, 1)
+    exact = pot(*(value.double() for value in (a.mean, a.cov, b.mean, b.cov)))
+    for kind, (ours, theirs) in candidates(a, b).items():
+        figures.add(f"{kind}_d{d}_extra_mib", harness.peak_extra_memory(ours), "MiB")
+        if kind == "full":
+            figures.add(f"pot_d{d}_extra_mib", harness.peak_extra_memory(theirs), "MiB")
+        if kind in ("full", "cholesky", "fixed"):
+            figures.add(f"{kind}_d{d}_largest_gap", float((ours().double() - exact).abs().max()))
+
+
+if __name__ == "__main__":
+    harness.main(__doc__, measure)
