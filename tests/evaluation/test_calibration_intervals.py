@@ -162,6 +162,16 @@ def test_few_expected_misses_are_drawn_as_counts():
     assert np.mean(errors < 1e-9) == pytest.approx(0.37, abs=0.06)  # P(k = 1)
 
 
+def test_confidences_whose_mean_rounds_to_certainty_have_a_null():
+    confidence = np.array([np.nextafter(1.0, 0.0), 1.0])
+    model = inversion.GapModel(bin_table(confidence, np.ones(2, bool), EDGES).filled())
+    assert model.table.confidence == 1
+    assert model.table.null_variance > 0
+    draws = inversion.draw(model, seed=0, replicates=10)
+    errors = inversion.null_errors(model, draws, norm="l1", seed=0)
+    assert np.all(errors < 1e-7)
+
+
 def test_few_groups_have_wider_draws():
     p, outcome, groups = World("uniform", cluster=100, correlation=0.2).sample(
         np.random.default_rng(0), 500

@@ -195,7 +195,8 @@ def null_errors(model: GapModel, draws: Draws, *, norm: Norm, seed: int) -> NDAr
     if model.clusters is None:
         rng = np.random.default_rng(seed)
         p = np.clip(t.confidence, 0.0, 1.0)
-        few = (t.null_variance * t.count < _FEW) & (t.null_variance > 0)
+        # A mean confidence that rounds to 0 or 1 has no binomial to scale: it stays normal.
+        few = (t.null_variance * t.count < _FEW) & (t.null_variance > 0) & (p * (1 - p) > 0)
         n, p, share = t.count[few], p[few], t.share[few]
         hits = rng.binomial(n[:, None], p[:, None], (len(n), draws.bins.shape[1]))
         stretch = np.sqrt(t.null_variance[few] / (p * (1 - p)) * n / model.size[few])
