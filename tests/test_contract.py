@@ -25,6 +25,7 @@ from uncertain.baselines import (
 )
 from uncertain.evaluation.distributions import from_distribution
 from uncertain.fit import Batch, fit
+from uncertain.wasserstein import Perturbed, WassersteinClassifier
 
 N, C = 12, 3
 
@@ -98,6 +99,32 @@ CASES: dict[str, Case] = {
     ),
     "gaussian_vector_ensemble": Case(
         lambda s: DeepEnsemble([gaussian(10 * s + j, 2) for j in range(3)]), targets=2
+    ),
+}
+
+
+class Noise(nn.Module):
+    """A perturbation that a file can name."""
+
+    def forward(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return x + 0.1 * torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)
+
+
+def _wasserstein(seed: int, **settings: Any) -> WassersteinClassifier:
+    body, _ = baselines.split_network(net(seed))
+    return WassersteinClassifier(body, 8, C, label_dim=4, seed=seed, **settings)
+
+
+CASES |= {
+    "wasserstein": Case(lambda s: _wasserstein(s)),
+    "wasserstein_full": Case(lambda s: _wasserstein(s, covariance="full")),
+    "wasserstein_particles": Case(
+        lambda s: _wasserstein(
+            s,
+            inputs=Perturbed(Noise(), particles=8, train_particles=(8,), seed=s),
+            invariance_weight=0.1,
+        ),
+        passes=8,
     ),
 }
 

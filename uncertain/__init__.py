@@ -25,6 +25,7 @@ _SUBPACKAGES = frozenset(
         "intervals",
         "keyed",
         "predictive",
+        "wasserstein",
     }
 )
 

@@ -54,7 +54,8 @@ def cost(predictor: Any) -> Cost:
 
 @singledispatch
 def _passes(predictor: nn.Module) -> int:
-    return 1
+    """One, unless a predictor that this package does not know says more."""
+    return int(getattr(predictor, "forward_passes", 1))
 
 
 @_passes.register

@@ -1,0 +1,267 @@
+"""The predictor: nearest label measure, probabilities from distances, the distance as its doubt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Categorical
+
+from uncertain import checks
+from uncertain.discrepancy import Wasserstein2Parts, gaussian_wasserstein2_parts, stein_squared
+from uncertain.fit import Batch
+from uncertain.wasserstein.head import Covariance, GaussianHead, HeadOutput
+from uncertain.wasserstein.parts import DistanceParts, particle_spread
+from uncertain.wasserstein.targets import LabelMeasures
+
+STEIN_PARTICLES, STEIN_DIMENSIONS = 8, 8
+"""Fewer particles, or more dimensions, and the particles' kernel discrepancy is noise."""
+
+
+class WassersteinClassifier(nn.Module):
+    r"""Classify by the distance of a Gaussian in the label space to a label measure a class.
+
+    A row is a measure (``inputs``), M particles; the backbone and a Gaussian head send each particle
+    to a Gaussian, and the squared distance of the row to class k is their mean,
+
+    .. math:: D_k(x) = \frac1M \sum_j W_2^2\bigl(N(m_j, S_j), \gamma_k\bigr), \qquad
+              p(y = k \mid x) = \frac{\exp(-D_k / T)}{\sum_l \exp(-D_l / T)}
+
+    It is linear in the measure: unbiased at every M, so M may differ between training and use. The
+    objective is
+
+    .. math:: -\log p(y \mid x) + \text{pull} \cdot (\text{location}_y + w\, \text{shape}_y)
+              + \lambda\, \mathrm{KSD}^2(\text{particles}, \gamma_y)
+
+    averaged over rows by weight: location and shape are the two summands of :math:`D_y`, and the last
+    term, off by default, asks that the particles of a row, one draw from each of their Gaussians, be
+    distributed as the label measure of its class, that is, invariant under its diffusion.
+
+    With diagonal covariances :math:`W_2` is the Euclidean distance of (means, deviations): a class
+    is then a prototype in 2 D dimensions, and what measures add over a plain prototype is the second
+    half of them. With ``centered`` the means say nothing of the class, and location is left out of the
+    distance.
+
+    Args:
+        backbone: From particles (N M, ...) to features (N M, F).
+        num_features: F.
+        num_classes: C.
+        label_dim: D of the label space.
+        covariance: Of the head: ``diagonal``, ``full`` or ``none``, a point mass.
+        centered: All label measures have mean 0: the paper's form.
+        targets: The label measures, where the default ones (random means and unit covariances, learnt;
+            centred: a fixed code book) are not what is wanted.
+        inputs: Makes a row a measure: ``Perturbed``, ``PointCloud`` or any module from (N, ...) to
+            (N, M, ...). By default a row is one particle.
+        pull: Weight of the distance to the true class.
+        shape_weight: w, of the shape in that distance.
+        invariance_weight: lambda; the term takes part in steps with at least 8 particles, and asks for
+            at most 8 dimensions and a covariance.
+        temperature: Where T starts, above 0; D by default. It is learnt.
+        seed: Of the head, the label measures and the draws of the last term in evaluation.
+
+    Raises:
+        ValueError: For sizes below one, weights below 0, label measures that do not fit, a point mass
+            beside centred label measures, or an invariance term that can not be estimated.
+
+    References:
+        S. W. Park, D. W. Shu and J. Kwon, "Diffusion-invariant Wasserstein distributional
+        classification", 2020. This is a reconstruction, not their code.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(5, 16), nn.ReLU())
+        >>> model = WassersteinClassifier(network, 16, 3, label_dim=4)
+        >>> x = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+        >>> model(x).probs.shape, model.distance(x).shape
+        (torch.Size([6, 3]), torch.Size([6]))
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        num_features: int,
+        num_classes: int,
+        *,
+        label_dim: int = 8,
+        covariance: Covariance = "diagonal",
+        centered: bool = False,
+        targets: LabelMeasures | None = None,
+        inputs: nn.Module | None = None,
+        pull: float = 0.01,
+        shape_weight: float = 1.0,
+        invariance_weight: float = 0.0,
+        temperature: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        checks.check_range("num_classes", num_classes, 1)
+        for name, weight in {
+            "pull": pull,
+            "shape_weight": shape_weight,
+            "invariance_weight": invariance_weight,
+        }.items():
+            checks.check_range(name, weight, 0)
+        if targets is None:
+            make = LabelMeasures.code_book if centered else LabelMeasures.random
+            targets = make(num_classes, label_dim, seed=seed)
+        _check_targets(targets, num_classes, label_dim, centered, covariance)
+        _check_invariance(invariance_weight, label_dim, covariance)
+        start = float(label_dim) if temperature is None else temperature
+        checks.check_range("temperature", start, 0, open_low=True)
+        self.num_features, self.num_classes, self.label_dim = num_features, num_classes, label_dim
+        self.covariance, self.centered, self.temperature = covariance, centered, temperature
+        self.pull, self.shape_weight, self.seed = pull, shape_weight, seed
+        self.invariance_weight = invariance_weight
+        self.backbone = backbone
+        self.inputs = inputs
+        self.targets = targets
+        self.head = GaussianHead(num_features, label_dim, covariance=covariance, seed=seed)
+        self.log_temperature = nn.Parameter(torch.tensor(start).log())
+
+    @property
+    def forward_passes(self) -> int:
+        """How often the backbone sees a row in evaluation."""
+        return int(getattr(self.inputs, "particles", None) or 1)
+
+    def forward(self, x: Any) -> Categorical:
+        """Return the classes' distribution of each row."""
+        return Categorical(logits=self._logits(self._distances(self.measures(x))))
+
+    def measures(self, x: Any) -> HeadOutput:
+        """Return the Gaussians of each row's particles: means (N, M, D) and factors.
+
+        Raises:
+            TypeError: Where the backbone returns no floating tensor.
+            ValueError: Where its features do not have shape (N M, F).
+        """
+        particles = x.unsqueeze(1) if self.inputs is None else self.inputs(x)
+        rows, number = particles.shape[:2]
+        features = self.backbone(particles.flatten(0, 1))
+        if not isinstance(features, Tensor) or not features.is_floating_point():
+            what = features.dtype if isinstance(features, Tensor) else type(features).__name__
+            raise TypeError(f"`backbone` should return floating features (N, F), got {what}.")
+        checks.check_shape("backbone(x)", features, (rows * number, self.num_features))
+        mean, factor = self.head(features)
+        return HeadOutput(mean.unflatten(0, (rows, number)), factor.unflatten(0, (rows, number)))
+
+    def class_distances(self, x: Any) -> Float[Tensor, "N C"]:
+        """Return the squared distance of each row to each class."""
+        return self._total(self._distances(self.measures(x)))
+
+    def distance(self, x: Any) -> Float[Tensor, " N"]:
+        """Return the squared distance to the nearest class: larger for less certain."""
+        return self.class_distances(x).amin(-1)
+
+    def score(self, x: Any) -> Float[Tensor, " N"]:
+        """Return :meth:`distance`, under the name that a predictor's own score has."""
+        return self.distance(x)
+
+    def distance_parts(self, x: Any) -> DistanceParts:
+        """Return what each row's distance to its nearest class is made of."""
+        measures = self.measures(x)
+        parts = self._distances(measures)
+        nearest = self._total(parts).argmin(-1)
+        location, shape = (part.gather(1, nearest[:, None])[:, 0] for part in parts)
+        return DistanceParts(nearest, location, shape, *particle_spread(*measures))
+
+    def objective(self, batch: Batch) -> Float[Tensor, ""]:
+        """Return the weighted mean objective of a batch; y may be labels or label distributions.
+
+        Args:
+            batch: y of class indices (N,), or of probabilities (N, C), several raters' say.
+
+        Raises:
+            ValueError: For classes that there are not, or rows of y that do not sum to one.
+            TypeError: For labels that are not whole numbers.
+        """
+        wanted = self._wanted(batch.y)
+        measures = self.measures(batch.x)
+        parts = self._distances(measures)
+        log_probs = self._logits(parts).log_softmax(-1)
+        pulled = parts.location + self.shape_weight * parts.shape
+        values = (wanted * (self.pull * pulled - log_probs)).sum(-1)
+        if self.invariance_weight and measures.mean.shape[1] >= STEIN_PARTICLES:
+            values = values + self.invariance_weight * self._invariance(measures, wanted)
+        return batch.mean(values)
+
+    def _distances(self, measures: HeadOutput) -> Wasserstein2Parts:
+        """Return location and shape (N, C), means over particles."""
+        inner = -3 if self.covariance == "full" else -2
+        deviations = self.targets.deviations()
+        parts = gaussian_wasserstein2_parts(
+            measures.mean.unsqueeze(-2),
+            measures.factor.unsqueeze(inner),
+            self.targets.means.to(deviations),
+            deviations,
+            cholesky=True,
+        )
+        return Wasserstein2Parts(parts.location.mean(1), parts.shape.mean(1))
+
+    def _total(self, parts: Wasserstein2Parts) -> Tensor:
+        return parts.shape if self.centered else parts.total()
+
+    def _logits(self, parts: Wasserstein2Parts) -> Tensor:
+        total = self._total(parts)
+        return -total / self.log_temperature.to(total).exp()
+
+    def _wanted(self, y: Any) -> Tensor:
+        """Return the share of each class (N, C) that a row's label asks for."""
+        labels = torch.as_tensor(y)
+        if labels.ndim == 2:
+            checks.check_shape("y", labels, ("N", self.num_classes), hint="a share a class")
+            checks.check_probabilities("y", labels)
+            return labels
+        checks.check_labels("y", labels, self.num_classes)
+        return nn.functional.one_hot(labels.long(), self.num_classes)
+
+    def _invariance(self, measures: HeadOutput, wanted: Tensor) -> Tensor:
+        """Return the kernel discrepancy of each row's particles from what it is to be, (N,)."""
+        shape = measures.mean.shape
+        if self.training:
+            noise = torch.randn_like(measures.mean)
+        else:  # The same draws for every row: what a row gives does not depend on the batch.
+            generator = torch.Generator().manual_seed(self.seed)
+            noise = torch.randn(shape[1:], generator=generator).to(measures.mean)
+        if self.covariance == "full":
+            drawn = measures.mean + (measures.factor @ noise.unsqueeze(-1)).squeeze(-1)
+        else:
+            drawn = measures.mean + measures.factor * noise
+        deviations = self.targets.deviations()
+        means = self.targets.means.to(deviations)
+        # Whitened by each class that has a share, so that the kernel's width fits all of them.
+        points = (drawn.unsqueeze(1) - means[:, None]) / deviations[:, None]
+        return (wanted * stein_squared(points, -points)).sum(-1)
+
+
+def _check_targets(
+    targets: LabelMeasures, num_classes: int, label_dim: int, centered: bool, covariance: Covariance
+) -> None:
+    checks.check_shape("targets.means", targets.means, (num_classes, label_dim))
+    if targets.centered != centered:
+        raise ValueError(
+            f"`targets.centered` should be {centered}, as `centered` is, got {targets.centered}."
+        )
+    if centered and covariance == "none":
+        raise ValueError(
+            "`covariance` should be 'diagonal' or 'full' where label measures are centred, got 'none': "
+            "a point mass is as far from every one of them as from any other, wherever it lies."
+        )
+
+
+def _check_invariance(weight: float, label_dim: int, covariance: Covariance) -> None:
+    if not weight:
+        return
+    checks.check_range(
+        "label_dim",
+        label_dim,
+        1,
+        STEIN_DIMENSIONS,
+        hint="the invariance term is noise in more dimensions",
+    )
+    if covariance == "none":
+        raise ValueError(
+            "`covariance` should be 'diagonal' or 'full' for an invariance term, got 'none': point "
+            "masses are no Gaussian."
+        )

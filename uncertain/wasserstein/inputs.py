@@ -1,0 +1,137 @@
+"""Inputs as measures: a row becomes M particles, each of which goes through the backbone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from uncertain import checks
+
+Perturb = Callable[[Tensor, torch.Generator], Tensor]
+"""From rows and a generator to one perturbed view of each row."""
+
+
+class Perturbed(nn.Module):
+    r"""The law of a perturbed row, :math:`\mu_n = \mathrm{Law}(\tau(x_n))`, as M particles.
+
+    In training every step draws M from ``train_particles`` and fresh views. In evaluation a row is
+    itself, the one particle that it came as, or ``particles`` views that are a function of the row
+    and the seed alone: the same in every call, batch and order. Those are made row by row, so that no
+    row's draws depend on its neighbours.
+
+    Args:
+        perturb: From rows and a generator to one view of each row, in the rows' shape.
+        particles: M in evaluation; ``None`` leaves a row as it is.
+        train_particles: Which M a training step may draw.
+        seed: Of the views in evaluation.
+
+    Raises:
+        TypeError: Where ``perturb`` can not be called.
+        ValueError: For fewer than one particle.
+
+    Example:
+        >>> noise = lambda x, generator: x + torch.randn(x.shape, generator=generator)
+        >>> inputs = Perturbed(noise, particles=4).eval()
+        >>> x = torch.zeros(3, 5)
+        >>> inputs(x).shape, bool((inputs(x)[:2] == inputs(x[:2])).all())
+        (torch.Size([3, 4, 5]), True)
+    """
+
+    def __init__(
+        self,
+        perturb: Perturb,
+        *,
+        particles: int | None = None,
+        train_particles: Sequence[int] = (1, 2, 4, 8),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not callable(perturb):
+            raise TypeError(
+                "`perturb` should be a callable from rows and a generator to rows, "
+                f"got {type(perturb).__name__}."
+            )
+        if particles is not None:
+            checks.check_range("particles", particles, 1, hint="None leaves a row as it is")
+        checks.check_not_empty("train_particles", train_particles)
+        for number in train_particles:
+            checks.check_range("train_particles", number, 1)
+        self.perturb = perturb
+        self.particles = particles
+        self.train_particles = tuple(train_particles)
+        self.seed = seed
+
+    def forward(self, x: Float[Tensor, N * shape]) -> Float[Tensor, "N M *shape"]:
+        """Return the particles of each row.
+
+        Raises:
+            ValueError: Where the views do not have the rows' shape.
+        """
+        if self.training:
+            # One number of the global generator, as dropout takes: a step's seed decides its views.
+            generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+            place = int(torch.randint(len(self.train_particles), (), generator=generator))
+            return self._views(x, self.train_particles[place], generator)
+        if self.particles is None:
+            return x.unsqueeze(1)
+        generator = torch.Generator()
+        return torch.cat(
+            [
+                self._views(row[None], self.particles, generator.manual_seed(self._key(row)))
+                for row in x
+            ]
+            or [x.new_empty((0, self.particles, *x.shape[1:]))]
+        )
+
+    def _views(self, x: Tensor, particles: int, generator: torch.Generator) -> Tensor:
+        copies = x.repeat_interleave(particles, dim=0)
+        seen = self.perturb(copies, generator)
+        checks.check_shape("perturb(x, generator)", seen, tuple(copies.shape), hint="a view a row")
+        return seen.unflatten(0, (len(x), particles))
+
+    def _key(self, row: Tensor) -> int:
+        """Return a 63-bit seed from what the row contains."""
+        content = row.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+        digest = hashlib.blake2b(content, digest_size=8, key=str(self.seed).encode()).digest()
+        return int.from_bytes(digest, "little") >> 1
+
+
+class PointCloud(nn.Module):
+    """A cloud of points as its own empirical measure: a particle is a point, or a part of the cloud.
+
+    Args:
+        points: Points of a particle. One: the backbone sees single points, (N M, D). More: parts of
+            the cloud, (N M, points, D), made of every M-th point in the order given.
+
+    Raises:
+        ValueError: For fewer than one point.
+
+    Example:
+        >>> cloud = torch.zeros(2, 12, 3)
+        >>> PointCloud()(cloud).shape, PointCloud(points=4)(cloud).shape
+        (torch.Size([2, 12, 3]), torch.Size([2, 3, 4, 3]))
+    """
+
+    def __init__(self, points: int = 1) -> None:
+        super().__init__()
+        checks.check_range("points", points, 1)
+        self.points = points
+
+    def forward(self, x: Float[Tensor, "N P D"]) -> Float[Tensor, "N M ..."]:
+        """Return the particles of each cloud.
+
+        Raises:
+            ValueError: Where the points of a cloud do not go into particles.
+        """
+        checks.check_shape("x", x, ("N", "P", "D"), hint="a cloud of points a row")
+        if self.points == 1:
+            return x
+        if x.shape[1] % self.points or not x.shape[1]:
+            raise ValueError(
+                f"`x` should have a multiple of {self.points} points a cloud, got {x.shape[1]}."
+            )
+        return x.unflatten(1, (self.points, -1)).transpose(1, 2)
