@@ -65,7 +65,7 @@ class Perturbed(nn.Module):
         self.train_particles = tuple(train_particles)
         self.seed = seed
 
-    def forward(self, x: Float[Tensor, N * shape]) -> Float[Tensor, "N M *shape"]:
+    def forward(self, x: Float[Tensor, "N ..."]) -> Float[Tensor, "N M ..."]:
         """Return the particles of each row.
 
         Raises:
