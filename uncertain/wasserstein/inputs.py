@@ -91,7 +91,8 @@ class Perturbed(nn.Module):
         copies = x.repeat_interleave(particles, dim=0)
         seen = self.perturb(copies, generator)
         checks.check_shape("perturb(x, generator)", seen, tuple(copies.shape), hint="a view a row")
-        return seen.unflatten(0, (len(x), particles))
+        views: Tensor = seen.unflatten(0, (len(x), particles))
+        return views
 
     def _key(self, row: Tensor) -> int:
         """Return a 63-bit seed from what the row contains."""
@@ -134,4 +135,5 @@ class PointCloud(nn.Module):
             raise ValueError(
                 f"`x` should have a multiple of {self.points} points a cloud, got {x.shape[1]}."
             )
-        return x.unflatten(1, (self.points, -1)).transpose(1, 2)
+        parts: Tensor = x.unflatten(1, (self.points, -1)).transpose(1, 2)
+        return parts
