@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from uncertain.baselines.nodes import gaussian_logits, normal_nodes, root
+from uncertain.baselines.nodes import gaussian_logits, root
 from uncertain.predictive import class_probs
+from uncertain.predictive.nodes import normal_nodes
 
 
 def test_points_are_standard_normal_and_follow_the_seed() -> None:

@@ -15,9 +15,9 @@ from torch.distributions import Distribution, Independent
 
 from uncertain import checks
 from uncertain.baselines.softmax import logits_of
-from uncertain.baselines.standardisation import checked_standardisation, standardisation
 from uncertain.fit import Batch
 from uncertain.predictive import DirichletCategorical, StudentTMarginal
+from uncertain.predictive.standardisation import checked_standardisation, standardisation
 
 
 class EvidentialClassification(nn.Module):

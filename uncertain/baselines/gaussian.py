@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from uncertain import checks
-from uncertain.baselines.standardisation import checked_standardisation, standardisation
 from uncertain.fit import Batch
 from uncertain.predictive import log_prob
+from uncertain.predictive.standardisation import checked_standardisation, standardisation
 
 
 class GaussianRegression(nn.Module):

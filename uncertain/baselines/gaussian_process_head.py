@@ -15,10 +15,10 @@ from torch.distributions import Categorical, Distribution
 
 from uncertain import checks
 from uncertain.baselines.features import checked_features, squared_distances, widened
-from uncertain.baselines.nodes import normal_nodes
-from uncertain.baselines.standardisation import checked_standardisation, standardisation
 from uncertain.fit import Batch
 from uncertain.predictive import GaussianMarginal, mixture
+from uncertain.predictive.nodes import normal_nodes
+from uncertain.predictive.standardisation import checked_standardisation, standardisation
 
 JITTER = 1e-4
 """Added to the diagonal of the inducing points' covariance, relative to its scale."""

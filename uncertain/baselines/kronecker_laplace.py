@@ -16,10 +16,11 @@ from torch.distributions import Distribution, Independent
 from uncertain import checks
 from uncertain.baselines.features import row_weights
 from uncertain.baselines.gaussian import GaussianRegression
-from uncertain.baselines.nodes import gaussian_logits, normal_nodes
+from uncertain.baselines.nodes import gaussian_logits
 from uncertain.baselines.recording import Record, record, recorded_layers
 from uncertain.baselines.softmax import Softmax
 from uncertain.predictive import GaussianMarginal
+from uncertain.predictive.nodes import normal_nodes
 
 _ENTRIES = 2**24
 """Derivatives held at a time."""

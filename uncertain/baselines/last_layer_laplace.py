@@ -16,8 +16,9 @@ from torch.distributions import Distribution, Independent, MixtureSameFamily
 from uncertain import checks
 from uncertain.baselines.features import checked_features, row_weights, split_network, widened
 from uncertain.baselines.gaussian import GaussianRegression
-from uncertain.baselines.nodes import gaussian_logits, normal_nodes
+from uncertain.baselines.nodes import gaussian_logits
 from uncertain.predictive import GaussianMarginal
+from uncertain.predictive.nodes import normal_nodes
 
 _CHUNK = 1024
 

@@ -1,4 +1,4 @@
-"""Fixed standard normal numbers: the same for every row, chunk, call and device."""
+"""Classes averaged over fixed normal nodes, and roots of their covariances."""
 
 from __future__ import annotations
 
@@ -8,24 +8,6 @@ from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily
 
 from uncertain.predictive import mixture
-
-_SOBOL = 21201
-"""Most dimensions of torch's Sobol sequence."""
-
-
-def normal_nodes(members: int, width: int, seed: int) -> Float[Tensor, "S D"]:
-    """Return S quasi-random standard normal points of D dimensions, in float64.
-
-    A scrambled Sobol sequence; independent draws where there are more dimensions than it has.
-    """
-    if width > _SOBOL:
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randn(members, width, generator=generator, dtype=torch.float64)
-    engine = torch.quasirandom.SobolEngine(width, scramble=True, seed=seed)
-    uniform = engine.draw(members, dtype=torch.float64)
-    tiny = 0.25 / members  # A scrambled point may fall on 0, whose normal quantile is infinite.
-    points: Tensor = torch.special.ndtri(uniform.clamp(tiny, 1 - tiny))
-    return points
 
 
 def gaussian_logits(

@@ -11,6 +11,7 @@ from torch.distributions import Distribution, Independent
 from uncertain.predictive.composition import rebuild
 from uncertain.predictive.integrated import GaussianMarginal
 from uncertain.predictive.mixtures import mixture
+from uncertain.predictive.nodes import normal_nodes
 from uncertain.predictive.quiet import import_quietly
 
 
@@ -93,7 +94,7 @@ def _quadrature(output: Any, likelihood: Any, members: int, seed: int) -> Distri
     tasks = len(output.event_shape) - 1
     mean, scale = output.mean, output.variance.sqrt()
     if tasks:
-        nodes = _sobol_normal(members, mean.shape[-1], seed).to(mean)
+        nodes = normal_nodes(members, mean.shape[-1], seed).to(mean)
         nodes = nodes.reshape(members, *(1,) * (mean.ndim - 1), mean.shape[-1])
         weights = mean.new_full((members,), 1 / members)
     else:
@@ -110,13 +111,3 @@ def _gauss_hermite(count: int) -> tuple[Tensor, Tensor]:
     """Nodes of a standard normal and their weights, which sum to 1."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(count)
     return torch.from_numpy(nodes), torch.from_numpy(weights / weights.sum())
-
-
-def _sobol_normal(count: int, dimension: int, seed: int) -> Tensor:
-    """(count, dimension) quasi-random standard normals."""
-    engine = torch.quasirandom.SobolEngine(dimension, scramble=True, seed=seed)
-    uniform = engine.draw(count, dtype=torch.float64)
-    # A scrambled point may fall on 0, whose normal quantile is infinite.
-    tiny = 0.25 / count
-    value: Tensor = torch.special.ndtri(uniform.clamp(tiny, 1 - tiny))
-    return value
