@@ -22,6 +22,7 @@ _SUBPACKAGES = frozenset(
         "evaluation",
         "families",
         "fit",
+        "gp",
         "intervals",
         "keyed",
         "predictive",
