@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from uncertain import baselines, evaluation, predictive
+from uncertain import baselines, evaluation, gp, predictive
 from uncertain.baselines import (
     DeepEnsemble,
     GaussianRegression,
@@ -170,6 +170,11 @@ def _sngp(seed: int) -> baselines.SNGP:
     return model
 
 
+def _thin_deep(seed: int) -> gp.ThinDeepGP:
+    case = Case(net, targets=0)
+    return gp.ThinDeepGP.from_data(case.x(), case.y(), num_inducing=6, members=8, seed=seed)
+
+
 def _swag(predictor: nn.Module, seed: int, targets: int | None) -> baselines.SWAG:
     case = Case(net, targets=targets)
     return baselines.swag(
@@ -206,6 +211,7 @@ CASES |= {
     ),
     "sngp": Case(lambda s: _sngp(s)),
 }
+CASES["thin_deep_gp"] = Case(lambda s: _thin_deep(s), targets=0, passes=1)
 FITTED: dict[str, Case] = {
     "mahalanobis_head": Case(lambda s: _head(baselines.MahalanobisHead, s)),
     "knn_head": Case(lambda s: _head(baselines.KNNHead, s, neighbours=5)),

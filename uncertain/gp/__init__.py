@@ -1,6 +1,17 @@
 """Gaussian processes whose inputs are bent by other Gaussian processes, to be read afterwards."""
 
+from uncertain.gp.deformation import Deformation
 from uncertain.gp.factors import NotPositiveDefiniteError
 from uncertain.gp.psi_statistics import psi1, psi2, psi2_forms
+from uncertain.gp.reading import MetricField
+from uncertain.gp.thin_deep_gp import ThinDeepGP
 
-__all__ = ["NotPositiveDefiniteError", "psi1", "psi2", "psi2_forms"]
+__all__ = [
+    "Deformation",
+    "MetricField",
+    "NotPositiveDefiniteError",
+    "ThinDeepGP",
+    "psi1",
+    "psi2",
+    "psi2_forms",
+]

@@ -1,0 +1,165 @@
+r"""The hidden layer: a matrix that varies smoothly over the inputs and bends them.
+
+``N`` rows, ``D`` inputs, ``Q`` latent dimensions, ``M`` inducing points of the matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from uncertain import checks
+from uncertain.gp.factors import cholesky
+
+SMALLEST_VARIANCE = 1e-12
+"""Below it a variance counts as this, so that its square root keeps a finite gradient."""
+
+
+class Deformation(nn.Module):
+    r"""Inputs bent by a matrix of Gaussian processes, :math:`h(x) = W(x)\, x`.
+
+    Every entry of the (Q, D) matrix is a process of its own; those of one row share a
+    squared-exponential kernel with variance :math:`s_q^2` and a lengthscale for each input. Their
+    values at M inducing points, whitened, have the posterior :math:`N(m_{qd}, S_q)`, the covariance
+    shared by the entries of a row. With :math:`\alpha_q(x) = L_q^{-1} k_q(Z, x)` at variance 1,
+
+    .. math:: \mathrm E\,W_{qd}(x) = s_q\, \alpha_q^\top m_{qd}, \qquad
+              b_q(x) = \mathrm{Var}\,W_{qd}(x)
+              = s_q^2 (1 - \alpha_q^\top \alpha_q + \alpha_q^\top S_q \alpha_q),
+
+    and so :math:`h_q(x)` is Gaussian with mean :math:`\mathrm E W_q(x)\, x` and variance
+    :math:`b_q(x) \lVert x \rVert^2`: it is zero, whatever the matrix, where x is.
+
+    Parameters are kept in float64; see :func:`keep_float64`.
+
+    Args:
+        inducing_points: (M, D), where the matrix is pinned down.
+        latent_dim: Q.
+        lengthscale: Where the kernels' lengthscales start, above 0; by default the root of D.
+        jitter: Added to the diagonal of the inducing points' covariance, relative to its variance.
+
+    Raises:
+        ValueError: For wrong shapes or numbers out of range.
+
+    References:
+        D. A. de Souza et al., "Thin and deep Gaussian processes", 2023.
+
+    Example:
+        >>> layer = Deformation(torch.randn(4, 3), latent_dim=2)
+        >>> mean, variance = layer(torch.zeros(5, 3))
+        >>> mean.shape, bool((variance < 1e-11).all())
+        (torch.Size([5, 2]), True)
+    """
+
+    def __init__(
+        self,
+        inducing_points: Float[Tensor, "M D"],
+        *,
+        latent_dim: int,
+        lengthscale: float | None = None,
+        jitter: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        checks.check_shape("inducing_points", inducing_points, ("M", "D"), hint="one a line")
+        checks.check_not_empty("inducing_points", inducing_points)
+        checks.check_finite("inducing_points", inducing_points)
+        checks.check_range("latent_dim", latent_dim, 1)
+        checks.check_range("jitter", jitter, 0)
+        points = inducing_points.detach().to(torch.float64, copy=True)
+        count, inputs = points.shape
+        length = inputs**0.5 if lengthscale is None else lengthscale
+        checks.check_range("lengthscale", length, 0, open_low=True)
+        self.latent_dim, self.lengthscale, self.jitter = latent_dim, length, jitter
+        self.inducing_points = nn.Parameter(points)
+        start = points.new_tensor(length).log().expand(latent_dim, inputs)
+        self.log_lengthscale = nn.Parameter(start.clone())
+        self.log_variance = nn.Parameter(points.new_zeros(latent_dim))
+        self.mean = nn.Parameter(points.new_zeros(latent_dim, count, inputs))
+        # A tenth of the prior's spread: a start near certainty leaves a gradient to the mean.
+        spread = (0.1 * points.new_ones(count)).log().diag()
+        self.root = nn.Parameter(spread.repeat(latent_dim, 1, 1))
+
+    def forward(self, x: Float[Tensor, "N D"]) -> tuple[Float[Tensor, "N Q"], Float[Tensor, "N Q"]]:
+        """Return the mean and the variance of h at every row."""
+        matrix, variance = self.matrix(x)
+        wide = x.to(torch.float64)
+        mean = torch.einsum("nqd,nd->nq", matrix, wide)
+        spread = variance * wide.square().sum(1, keepdim=True)
+        return mean, spread.clamp(min=SMALLEST_VARIANCE)
+
+    def matrix(
+        self, x: Float[Tensor, "N D"]
+    ) -> tuple[Float[Tensor, "N Q D"], Float[Tensor, "N Q"]]:
+        """Return the mean of W(x), and the variance that the entries of each of its rows share."""
+        checks.check_shape("x", x, ("N", self.inducing_points.shape[1]))
+        response = self.responses(x)
+        variance = self.log_variance.double().exp()
+        spread = self.covariance_root().mT @ response
+        known = response.square().sum(1) - spread.square().sum(1)
+        mean = torch.einsum("qmn,qmd->nqd", response, self.mean.double())
+        return variance.sqrt()[:, None] * mean, (variance[:, None] * (1 - known)).T.clamp(min=0)
+
+    def responses(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "Q M N"]:
+        r"""Return :math:`\alpha_q(x)`, the whitened inducing variables' part in W(x)."""
+        points, rows = self.inducing_points.double(), x.to(torch.float64)
+        scale = (-self.log_lengthscale.double()).exp()[:, None]
+        centre = points.detach().mean(0)
+        z, h = (points - centre) * scale, (rows - centre) * scale
+        eye = torch.eye(len(points), dtype=torch.float64, device=points.device)
+        factor = cholesky(
+            unit_kernel(z, z) + self.jitter * eye,
+            name="K_ZZ of W",
+            remedy=f"raise `jitter` above {self.jitter:g}, take fewer inducing points, or spread them",
+        )
+        value: Tensor = torch.linalg.solve_triangular(factor, unit_kernel(z, h), upper=False)
+        return value
+
+    def covariance_root(self) -> Float[Tensor, "Q M M"]:
+        """Return the lower triangular roots of the whitened covariances; their diagonals are positive."""
+        root = self.root.double()
+        return root.tril(-1) + root.diagonal(dim1=1, dim2=2).exp().diag_embed()
+
+    def divergence(self) -> Float[Tensor, ""]:
+        """Return the divergence of the posterior over W at its inducing points from the prior, in nats."""
+        count, inputs = self.inducing_points.shape
+        logs = self.root.double().diagonal(dim1=1, dim2=2).sum()
+        spread = self.covariance_root().square().sum() - self.latent_dim * count - 2 * logs
+        return 0.5 * (inputs * spread + self.mean.double().square().sum())
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Deformation:
+        moved: Deformation = super()._apply(keep_float64(fn), recurse)
+        return moved
+
+
+def keep_float64(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return what a module does to its tensors, without the part that changes their precision.
+
+    ``model.to(device)`` moves as ever; ``model.float()`` or ``.half()`` leave parameters as they
+    are, since a Gaussian process of them would not survive its own Cholesky factor.
+
+    Example:
+        >>> Deformation(torch.zeros(1, 1), latent_dim=1).half().mean.dtype
+        torch.float64
+    """
+
+    def kept(tensor: Tensor) -> Tensor:
+        moved: Any = fn(tensor)
+        return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+    return kept
+
+
+def unit_kernel(a: Float[Tensor, "*q M D"], b: Float[Tensor, "*q N D"]) -> Float[Tensor, "*q M N"]:
+    r"""Return :math:`\exp(-\frac12 \lVert a_i - b_j \rVert^2)` as a matrix product.
+
+    Example:
+        >>> unit_kernel(torch.zeros(1, 1), torch.tensor([[0.0], [2.0]]))
+        tensor([[1.0000, 0.1353]])
+    """
+    half_a, half_b = 0.5 * a.square().sum(-1), 0.5 * b.square().sum(-1)
+    exponent = a @ b.mT - half_a[..., None] - half_b[..., None, :]
+    return exponent.clamp(max=0).exp()

@@ -1,0 +1,163 @@
+"""Where the inducing points and the matrix start: a start that is already a sensible model.
+
+``N`` rows, ``D`` inputs, ``Q`` latent dimensions, ``M`` inducing points.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from uncertain import checks
+from uncertain.gp.deformation import Deformation
+
+_CLUSTERED = 20_000
+_POINTS, _WIDTH = 50, 8
+_WITHIN, _SHARE = 0.05, 0.95
+
+
+def start(
+    x: Float[Tensor, "N D"],
+    latent_dim: int | None,
+    *,
+    count: int | None,
+    given: Float[Tensor, "M D"] | None,
+    seed: int,
+) -> tuple[Deformation, Float[Tensor, "M Q"]]:
+    """Return a deformation to start from, and inducing points for the process on top of it.
+
+    Args:
+        x: (N, D), standardised.
+        latent_dim: Q; by default D, at most 8.
+        count: How many points the process on top gets; by default 50, or N where that is less. The
+            deformation gets half of them.
+        given: The points of the deformation, standardised, in place of k-means; bent, they are those
+            of the process on top.
+        seed: Of k-means.
+
+    Raises:
+        ValueError: For more points than rows, or both ``count`` and ``given``.
+    """
+    width = min(x.shape[1], _WIDTH) if latent_dim is None else latent_dim
+    checks.check_range("latent_dim", width, 1)
+    if width > x.shape[1]:
+        warnings.warn(
+            f"`latent_dim` is {width} for {x.shape[1]} inputs: the rows of W beyond start at zero.",
+            stacklevel=3,
+        )
+    wanted = _checked_count(count, given, len(x))
+    inner = cluster_centres(x, max(1, wanted // 2), seed) if given is None else given
+    layer = Deformation(inner, latent_dim=width)
+    start_at(layer, x, projection(x, width))
+    with torch.no_grad():
+        if given is not None:
+            return layer, layer(inner)[0]
+        return layer, cluster_centres(layer(_some(x, seed))[0], wanted, seed)
+
+
+def _checked_count(count: int | None, given: Tensor | None, rows: int) -> int:
+    if count is not None and given is not None:
+        raise ValueError(
+            "`num_inducing` should be left out where `inducing_points` are given, got both."
+        )
+    wanted = min(_POINTS, rows) if count is None else count
+    hint = f"there are {rows} rows: take no more points than that"
+    checks.check_range("num_inducing", wanted, 1, rows, hint=hint)
+    return wanted
+
+
+def _some(x: Tensor, seed: int) -> Tensor:
+    """At most 20,000 rows, drawn without replacement."""
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    return x[order[:_CLUSTERED].to(x.device)]
+
+
+def cluster_centres(x: Float[Tensor, "N D"], count: int, seed: int) -> Float[Tensor, "M D"]:
+    """Return k-means centres of at most 20,000 rows drawn without replacement.
+
+    Where there are no more than ``count`` different rows, they are returned themselves.
+
+    Raises:
+        ModuleNotFoundError: Without scikit-learn.
+    """
+    rows: Tensor = _some(x.detach().to(torch.float64), seed).unique(dim=0)
+    if len(rows) <= count:
+        return rows
+    cluster = checks.require("sklearn.cluster", "benchmark")
+    found = cluster.KMeans(count, n_init=1, random_state=seed).fit(rows.cpu().numpy())
+    return torch.from_numpy(found.cluster_centers_).to(rows)
+
+
+def projection(x: Float[Tensor, "N D"], latent_dim: int) -> Float[Tensor, "Q D"]:
+    """Return the matrix to start from: the identity, or the leading principal directions.
+
+    Scaled so that two rows are about as far apart, after it, as the kernel's lengthscale times the
+    root of two. Where Q is above D, the rows beyond are zero.
+
+    Args:
+        x: (N, D), standardised.
+        latent_dim: Q.
+
+    Example:
+        >>> x = torch.randn(50, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 9.0])
+        >>> projection(x, 1).abs().argmax().item()
+        1
+    """
+    rows = x.detach().to(torch.float64)
+    inputs = rows.shape[1]
+    matrix = torch.zeros(latent_dim, inputs, dtype=torch.float64, device=rows.device)
+    if latent_dim < inputs:
+        directions = torch.linalg.eigh(rows.T.cov().reshape(inputs, inputs))[1].flip(1).T
+        leading = directions[:latent_dim]
+        # A direction has no sign: its largest entry is made positive, so that seeds agree.
+        largest = leading.gather(1, leading.abs().argmax(1, keepdim=True))
+        matrix = leading * largest.sign()
+    else:
+        matrix[:inputs] = torch.eye(inputs, dtype=torch.float64, device=rows.device)
+    spread = (rows @ matrix.T).var(0, unbiased=False).sum()
+    return matrix / spread.clamp(min=torch.finfo(torch.float64).tiny).sqrt()
+
+
+@torch.no_grad()
+def start_at(layer: Deformation, x: Float[Tensor, "N D"], matrix: Float[Tensor, "Q D"]) -> None:
+    """Set a layer so that its mean matrix is ``matrix`` at nearly every row.
+
+    Between inducing points a posterior mean falls back to the prior's, which is zero, so setting the
+    values at the points alone would not do. One set of whitened values whose response is 1 at the
+    rows, found by least squares with the largest penalty that still brings 95 % of rows within 5 %,
+    is scaled by each entry; where even no penalty does, lengthscales are widened by half and it is
+    tried again. Each row's prior variance becomes its mean square, so that distances between near
+    inputs grow by no more than the number of rows over that of inputs.
+
+    Args:
+        layer: Whose ``mean``, ``log_variance`` and ``log_lengthscale`` are set.
+        x: (N, D), standardised; at most 20,000 of them are looked at.
+        matrix: (Q, D), of the mean to start with.
+    """
+    rows = _some(x.to(layer.inducing_points), 0)
+    size = matrix.square().mean(1)
+    size = torch.where(size > 0, size, size.mean()).clamp(min=torch.finfo(torch.float64).tiny)
+    layer.log_variance.copy_(size.log())
+    for _ in range(20):
+        values, near = _values_of_one(layer.responses(rows)[0])
+        if near:
+            break
+        layer.log_lengthscale.add_(math.log(1.5))
+    scaled = matrix / size.sqrt()[:, None]
+    layer.mean.copy_(values[None, :, None] * scaled[:, None, :])
+
+
+def _values_of_one(response: Float[Tensor, "M N"]) -> tuple[Float[Tensor, " M"], bool]:
+    """Return whitened values whose response is 1 at nearly all rows, and whether it is."""
+    gram, right = response @ response.T, response.sum(1)
+    eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    for penalty in (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8):
+        values = torch.linalg.solve(gram + penalty * response.shape[1] * eye, right)
+        off = (response.T @ values - 1).abs()
+        if bool((off <= _WITHIN).double().mean() >= _SHARE):
+            return values, True
+    return values, False

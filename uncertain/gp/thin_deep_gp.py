@@ -1,0 +1,395 @@
+"""A Gaussian process on inputs that a matrix of Gaussian processes bends: deep, thin, and readable.
+
+``N`` rows, ``B`` rows of a batch, ``D`` inputs, ``Q`` latent dimensions, ``M`` inducing points, ``S``
+members of a prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, MixtureSameFamily, Normal
+
+from uncertain import checks
+from uncertain.fit import Batch
+from uncertain.gp import prediction, reading
+from uncertain.gp.bounds import (
+    Posterior,
+    Statistics,
+    best_posterior,
+    collapsed_bound,
+    statistics,
+    uncollapsed_bound,
+)
+from uncertain.gp.deformation import SMALLEST_VARIANCE, Deformation, keep_float64, unit_kernel
+from uncertain.gp.factors import cholesky
+from uncertain.gp.initialisation import start
+from uncertain.gp.training_data import checked_inputs, checked_rows, checked_targets
+from uncertain.predictive import GaussianMarginal, mixture
+from uncertain.predictive.nodes import normal_nodes
+
+SMALLEST_NOISE = 1e-6
+"""Least variance of the noise, in units of the target's: what the factorisations can bear."""
+_ROWS = 4096
+
+
+class ThinDeepGP(nn.Module):
+    r"""One hidden layer: :math:`y = f(W(x)\,x) + \varepsilon`, with Gaussian processes for f and W.
+
+    Trained without Monte-Carlo noise: the expectations of a squared-exponential kernel over the
+    Gaussian :math:`h = W(x)\,x` have closed forms, and so has the best posterior of f. Inputs and the
+    target are standardised inside; predictions, objective and readings are in the user's units.
+
+    The whitened statistics of the data, from which the posterior of f follows, are buffers. In
+    training, a batch of all ``rows`` gives the collapsed bound and replaces them; a smaller one gives
+    the uncollapsed bound at the posterior as it was, and then moves them by ``rate``: a
+    natural-gradient step. They lag behind the parameters by a step, so call :meth:`condition` with
+    the training data after ``fit``.
+
+    Parameters and buffers are kept in float64, and everything is computed there; a prediction has
+    the dtype of x. ``model.float()`` changes nothing.
+
+    Args:
+        hidden: The deformation W, of standardised inputs.
+        inducing_points: (M, Q), of f, in the latent space.
+        rows: How many rows there are to train on.
+        input_scaling: Centre and spread (D,) of the inputs.
+        target_scaling: Centre and spread of the target.
+        noise: Where the noise variance starts, in units of the target's variance, above 1e-6.
+        rate: Of the natural-gradient steps, in (0, 1].
+        members: S, the number of fixed quasi-random nodes of h that a prediction mixes.
+        seed: Of the nodes.
+
+    Raises:
+        ValueError: For wrong shapes or numbers out of range.
+
+    References:
+        D. A. de Souza et al., "Thin and deep Gaussian processes", 2023; M. K. Titsias and M.
+        Lazaro-Gredilla, "Variational inference for Mahalanobis distance metrics in Gaussian process
+        regression", 2013.
+
+    Example:
+        >>> x = torch.rand(40, 2, generator=torch.Generator().manual_seed(0))
+        >>> y = (6 * x[:, 0]).sin()
+        >>> model = ThinDeepGP.from_data(x, y, num_inducing=10)
+        >>> prediction = model(x[:3])
+        >>> prediction.batch_shape, prediction.mean.dtype
+        (torch.Size([3]), torch.float32)
+    """
+
+    input_loc: Tensor
+    input_scale: Tensor
+    loc: Tensor
+    scale: Tensor
+    cross: Tensor
+    second: Tensor
+
+    def __init__(
+        self,
+        hidden: Deformation,
+        inducing_points: Float[Tensor, "M Q"],
+        *,
+        rows: int,
+        input_scaling: Sequence[Tensor] | None = None,
+        target_scaling: Sequence[float] = (0.0, 1.0),
+        noise: float = 0.05,
+        rate: float = 0.1,
+        members: int = 128,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        checks.check_shape("inducing_points", inducing_points, ("M", hidden.latent_dim))
+        checks.check_not_empty("inducing_points", inducing_points)
+        checks.check_finite("inducing_points", inducing_points)
+        checks.check_range("rows", rows, 1)
+        checks.check_range("noise", noise, SMALLEST_NOISE, open_low=True)
+        checks.check_range("rate", rate, 0, 1, open_low=True)
+        checks.check_range("members", members, 1)
+        self.hidden, self.rows, self.noise = hidden, rows, noise
+        self.rate, self.members, self.seed = rate, members, seed
+        points = inducing_points.detach().to(torch.float64, copy=True)
+        self.inducing_points = nn.Parameter(points)
+        self.log_amplitude = nn.Parameter(points.new_zeros(()))
+        self.log_noise = nn.Parameter(points.new_tensor(noise - SMALLEST_NOISE).log())
+        self._buffer_scaling(input_scaling, target_scaling)
+        self.register_buffer("cross", points.new_zeros(len(points)))
+        self.register_buffer("second", points.new_zeros(len(points), len(points)))
+        self._nodes = normal_nodes(members, hidden.latent_dim, seed)
+
+    @classmethod
+    def from_data(
+        cls,
+        x: Float[Tensor, "N D"],
+        y: Float[Tensor, " N"],
+        *,
+        latent_dim: int | None = None,
+        num_inducing: int | None = None,
+        inducing_points: Float[Tensor, "M D"] | None = None,
+        noise: float = 0.05,
+        members: int = 128,
+        seed: int = 0,
+    ) -> ThinDeepGP:
+        """Start from training data, as a sparse Gaussian process that is not bent yet.
+
+        The mean of W starts as the identity, or the leading principal directions where Q is below D,
+        scaled, within 5 % at 95 % of rows. Inducing points are k-means centres (which needs
+        scikit-learn): half as many for W, in the inputs, as for f, among the latent rows.
+
+        Args:
+            x: (N, D) inputs, floating, finite, no column constant.
+            y: (N,) targets.
+            latent_dim: Q; by default D, at most 8. Above D is allowed, with a warning.
+            num_inducing: M; by default 50, or N where that is less.
+            inducing_points: (M, D) in the units of x, used for W and, bent, for f, in place of
+                k-means: nothing but torch is needed then.
+            noise: As for the class.
+            members: As for the class.
+            seed: Of k-means and of the nodes.
+
+        Raises:
+            TypeError: For integers.
+            ValueError: For data that are too few, constant or not finite, shapes that differ, or
+                more inducing points than rows.
+        """
+        data = checked_rows(x, y)
+        given = None
+        if inducing_points is not None:
+            checked_inputs(inducing_points, data.x.shape[1], name="inducing_points")
+            given = (inducing_points.to(data.x) - data.input_scaling[0]) / data.input_scaling[1]
+        hidden, points = start(data.x, latent_dim, count=num_inducing, given=given, seed=seed)
+        model = cls(
+            hidden,
+            points,
+            rows=len(data.x),
+            input_scaling=data.input_scaling,
+            target_scaling=data.target_scaling,
+            noise=noise,
+            members=members,
+            seed=seed,
+        )
+        model.condition(x, y)
+        return model
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """Return what builds this module again, apart from its state."""
+        names = ("hidden", "inducing_points", "rows", "noise", "rate", "members", "seed")
+        scaling = {
+            "input_scaling": (self.input_loc, self.input_scale),
+            "target_scaling": (float(self.loc), float(self.scale)),
+        }
+        return {name: getattr(self, name) for name in names} | scaling
+
+    def objective(self, batch: Batch) -> Float[Tensor, ""]:
+        """Return the negative evidence lower bound a row, in nats and in y's units.
+
+        In training it also moves the statistics that the posterior of f follows from.
+
+        Raises:
+            TypeError, ValueError: For inputs or targets that do not fit.
+            NotPositiveDefiniteError: Where a matrix can not be factorised.
+        """
+        x, y = self._standardised(batch.x), self._target(batch.y, len(batch.x))
+        weight = batch.weight.double() * (batch.total / len(batch.weight))
+        data = self._statistics(x, y, weight)
+        if self.training and len(weight) >= self.rows:
+            bound, rate = collapsed_bound(data, self.noise_variance()), 1.0
+        else:
+            bound = uncollapsed_bound(data, self.noise_variance(), self._posterior())
+            rate = self.rate
+        if self.training:
+            self._move(data, rate)
+        likelihood = bound - data.count * self.scale.log()
+        return (self.hidden.divergence() - likelihood) / batch.total
+
+    @torch.no_grad()
+    def condition(
+        self,
+        x: Float[Tensor, "N D"],
+        y: Float[Tensor, " N"],
+        weight: Float[Tensor, " N"] | None = None,
+    ) -> None:
+        """Set the posterior of f to the best one for these rows at the present parameters.
+
+        One pass over the rows; no parameter changes. Call it after training, which leaves the
+        posterior a step behind.
+
+        Args:
+            x: (N, D) inputs.
+            y: (N,) targets.
+            weight: (N,), ones by default.
+
+        Raises:
+            TypeError, ValueError: For inputs or targets that do not fit.
+        """
+        rows, target = self._standardised(x), self._target(y, len(x))
+        weights = torch.ones_like(target) if weight is None else weight.to(target)
+        checks.check_shape("weight", weights, (len(rows),), hint="one weight a row")
+        self.cross.zero_()
+        self.second.zero_()
+        for first in range(0, len(rows), _ROWS):
+            part = slice(first, first + _ROWS)
+            data = self._statistics(rows[part], target[part], weights[part])
+            self.cross += data.cross
+            self.second += data.second
+
+    def forward(self, x: Float[Tensor, "N D"]) -> MixtureSameFamily:
+        """Return the mixture of ``GaussianMarginal`` over the nodes of h, the same for every row.
+
+        Raises:
+            TypeError, ValueError: For inputs that are not floating, not finite or not (N, D).
+        """
+        mean, variance = self.hidden(self._standardised(x))
+        nodes = self._nodes.to(self.cross)
+        found = prediction.at_nodes(self._process(), mean, variance, nodes)
+        return mixture(self._marginal(found, x))
+
+    def moments(self, x: Float[Tensor, "N D"]) -> GaussianMarginal:
+        """Return the normal with the prediction's exact mean and variance, which is not the mixture.
+
+        Raises:
+            TypeError, ValueError: As for ``forward``.
+        """
+        mean, variance = self.hidden(self._standardised(x))
+        found = prediction.averaged(self._process(), mean, variance)
+        return self._marginal(found, x)
+
+    def latent(self, x: Float[Tensor, "N D"]) -> Distribution:
+        """Return the posterior of h = W(x) x, over Q dimensions in units of f's lengthscale."""
+        mean, variance = self.hidden(self._standardised(x))
+        dtype = _output_dtype(x)
+        return Independent(Normal(mean.to(dtype), variance.sqrt().to(dtype)), 1)
+
+    def local_metric(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D D"]:
+        r"""Return the pull-back metric :math:`J^\top J`, J the derivative of the mean of h.
+
+        In units of f's lengthscale squared a unit of x squared: along a unit vector v the model
+        varies on a lengthscale of :math:`(v^\top J^\top J v)^{-1/2}`. Only h is identified by data, so
+        this, not W itself, is what to look at first.
+        """
+        jacobian = reading.jacobian(self._latent_mean, x)
+        return (jacobian.mT @ jacobian).to(_output_dtype(x))
+
+    def metric_field(
+        self, x: Float[Tensor, "N D"], *, levels: Sequence[float] = (0.05, 0.5, 0.95)
+    ) -> reading.MetricField:
+        r"""Return :math:`\mathrm E\,W^\top W` at every row, with eigenvalues and their quantiles.
+
+        Args:
+            x: (N, D).
+            levels: Of the posterior quantiles, each in (0, 1).
+        """
+        checks.check_range("levels", levels, 0, 1, open_low=True, open_high=True)
+        with torch.no_grad():
+            matrix, variance = self.hidden.matrix(self._standardised(x))
+        found = reading.metric_field(
+            matrix,
+            variance,
+            scale=self.input_scale,
+            jacobian=reading.jacobian(self._latent_mean, x),
+            levels=levels,
+        )
+        return reading.MetricField(*(t.to(_output_dtype(x)) for t in found))
+
+    @torch.no_grad()
+    def relevance(self, x: Float[Tensor, "N D"] | None = None) -> Float[Tensor, " Q"]:
+        r"""Return how much each latent row is used, :math:`\frac1N \sum_n \mathrm E \lVert W_q(x_n)
+        \rVert^2`, in units of the standardised inputs.
+
+        Args:
+            x: (N, D) rows to average over; by default the inducing points of W.
+
+        Returns:
+            (Q,) numbers, near 0 for a row that training has pruned.
+        """
+        rows = self.hidden.inducing_points if x is None else self._standardised(x)
+        matrix, variance = self.hidden.matrix(rows)
+        return (matrix.square().sum(2) + matrix.shape[2] * variance).mean(0)
+
+    def noise_variance(self) -> Float[Tensor, ""]:
+        """Return the variance of the noise in units of the target's variance; above 1e-6."""
+        return self.log_noise.exp() + SMALLEST_NOISE
+
+    def _latent_mean(self, x: Tensor) -> Tensor:
+        mean: Tensor = self.hidden(self._standardised(x))[0]
+        return mean
+
+    def _standardised(self, x: Any) -> Float[Tensor, "N D"]:
+        checked_inputs(x, len(self.input_loc))
+        rows: Tensor = (x.to(torch.float64) - self.input_loc) / self.input_scale
+        return rows
+
+    def _target(self, y: Any, count: int) -> Float[Tensor, " N"]:
+        return (checked_targets(y, count).to(self.loc) - self.loc) / self.scale
+
+    def _factor(self) -> Float[Tensor, "M M"]:
+        z = self.inducing_points
+        centred = z - z.detach().mean(0)
+        eye = torch.eye(len(z)).to(z)
+        return cholesky(
+            unit_kernel(centred, centred) + self.hidden.jitter * eye,
+            name="K_ZZ of f",
+            remedy=f"raise `jitter` above {self.hidden.jitter:g}, or take fewer inducing points",
+        )
+
+    def _process(self) -> prediction.Process:
+        amplitude = self.log_amplitude.exp()
+        return prediction.Process(
+            self.inducing_points, self._factor(), self._posterior(), amplitude
+        )
+
+    def _posterior(self) -> Posterior:
+        # Copies: training moves the buffers while this graph is still needed.
+        return best_posterior(self.cross.clone(), self.second.clone(), self.noise_variance())
+
+    def _statistics(self, x: Tensor, y: Tensor, weight: Tensor) -> Statistics:
+        mean, variance = self.hidden(x)
+        return statistics(
+            mean,
+            variance,
+            y,
+            weight,
+            points=self.inducing_points,
+            factor=self._factor(),
+            amplitude=self.log_amplitude.exp(),
+        )
+
+    @torch.no_grad()
+    def _move(self, data: Statistics, rate: float) -> None:
+        # In place, so that whoever holds the buffers to put them back holds these.
+        self.cross.lerp_(data.cross, rate)
+        self.second.lerp_(data.second, rate)
+
+    def _marginal(self, found: prediction.Moments, x: Tensor) -> GaussianMarginal:
+        """Return predictions in y's units and the dtype of x."""
+        noise = (self.scale * self.noise_variance().sqrt()).expand_as(found.mean)
+        spread = self.scale * found.variance.clamp(min=SMALLEST_VARIANCE).sqrt()
+        dtype = _output_dtype(x)
+        centre = self.loc + self.scale * found.mean
+        return GaussianMarginal(centre.to(dtype), spread.to(dtype), noise.to(dtype))
+
+    def _buffer_scaling(self, inputs: Sequence[Tensor] | None, target: Sequence[float]) -> None:
+        width = self.hidden.inducing_points.shape[1]
+        like = self.inducing_points.detach()
+        loc, scale = (like.new_zeros(width), like.new_ones(width)) if inputs is None else inputs
+        for name, value in (("input_loc", loc), ("input_scale", scale)):
+            checks.check_shape(
+                f"input_scaling: {name}", value, (width,), hint="one number an input"
+            )
+            checks.check_finite(f"input_scaling: {name}", value)
+            self.register_buffer(name, value.detach().to(like, copy=True))
+        checks.check_range("input_scaling: input_scale", scale, 0, open_low=True)
+        checks.check_range("target_scaling: scale", target[1], 0, open_low=True)
+        self.register_buffer("loc", like.new_tensor(target[0]))
+        self.register_buffer("scale", like.new_tensor(target[1]))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ThinDeepGP:
+        moved: ThinDeepGP = super()._apply(keep_float64(fn), recurse)
+        return moved
+
+
+def _output_dtype(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)

@@ -1,0 +1,74 @@
+"""Rows to train on: checked once, in words, and standardised."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from uncertain import checks
+from uncertain.predictive.standardisation import standardisation
+
+
+class TrainingData(NamedTuple):
+    """Standardised inputs in float64, and the scales of both sides.
+
+    Attributes:
+        x: (N, D), of mean 0 and standard deviation 1 a column.
+        input_scaling: Centre and spread (D,) of the inputs.
+        target_scaling: Centre and spread of the target.
+    """
+
+    x: Float[Tensor, "N D"]
+    input_scaling: tuple[Tensor, Tensor]
+    target_scaling: tuple[float, float]
+
+
+def checked_rows(x: Any, y: Any) -> TrainingData:
+    """Return training data, standardised.
+
+    Raises:
+        TypeError: Where inputs or targets are not floating tensors.
+        ValueError: For fewer than two rows, a constant column or target, numbers that are not
+            finite, or shapes that differ.
+    """
+    checked_inputs(x)
+    checks.check_not_empty("x", x)
+    target = checked_targets(y, len(x))
+    checks.check_finite("y", target.detach())
+    if len(x) < 2:
+        raise ValueError(
+            f"`x` should have at least two rows to be standardised by, got {len(x)}: one row says "
+            "nothing of how y varies."
+        )
+    wide = x.detach().to(torch.float64)
+    loc, scale = wide.mean(0), wide.std(0, unbiased=False)
+    constant = (scale <= 1e-12 * loc.abs()).nonzero().flatten().tolist()
+    if constant:
+        raise ValueError(
+            f"`x` should vary in every column, got the same number in every row of column "
+            f"{', '.join(map(str, constant[:5]))}: drop what never varies."
+        )
+    centre, spread = standardisation(target.detach().to(torch.float64))
+    return TrainingData((wide - loc) / scale, (loc, scale), (float(centre), float(spread)))
+
+
+def checked_inputs(x: Any, width: int | None = None, *, name: str = "x") -> None:
+    """Raise unless ``x`` is a floating, finite tensor of ``width`` columns."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        what = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"`{name}` should be a floating tensor (N, D), got {what}: x.float().")
+    checks.check_shape(name, x, ("N", "D" if width is None else width), hint="one row a line")
+    if not bool(x.isfinite().all()):
+        checks.check_finite(name, x, hint="drop such rows, or fill what is missing")
+
+
+def checked_targets(y: Any, count: int) -> Tensor:
+    """Return targets after checking that they are one floating number a row."""
+    if not isinstance(y, Tensor) or not y.is_floating_point():
+        what = y.dtype if isinstance(y, Tensor) else type(y).__name__
+        raise TypeError(f"`y` should be a floating tensor (N,), got {what}: y.float().")
+    checks.check_shape("y", y, (count,), hint="one target a row of x")
+    return y
