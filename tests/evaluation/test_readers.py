@@ -14,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uncertain import families
+from uncertain.evaluation.files import evaluate_files
 from uncertain.evaluation.readers import read_arrays, read_predictions
+from uncertain.families import ArrayDistribution
+from uncertain.predictive.tables import PredictionRows, write_rows
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3], [1.0, 0.0, 0.0]])
 LABELS = np.array([0, 2, 1, 0])
@@ -282,3 +285,33 @@ def test_damaged_files_never_end_in_a_traceback_of_a_library(
     except (ValueError, TypeError, FileNotFoundError) as error:
         message = str(error)
     assert not message or str(path) in message
+
+
+def test_what_a_saved_file_says_of_its_rows_needs_no_option(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(3), 60)
+    sites, labels = np.repeat(["A", "B"], 30), rng.integers(0, 3, 60)
+    rows = PredictionRows(
+        ArrayDistribution("categorical", {"probs": p}), labels,
+        columns={"site": sites, "target": np.arange(60) % 2}, ordinal=True,
+    )  # fmt: skip
+    write_rows(tmp_path / "net.parquet", rows)
+    np.savez(tmp_path / "net.npz", probs=p, labels=labels, site=sites)
+    stored = evaluate_files([tmp_path / "net.parquet"], by=["site"], replicates=100)
+    asked = evaluate_files([tmp_path / "net.npz"], by=["site"], ordinal=True, replicates=100)
+    assert stored == asked
+    assert len(stored.select(metric="rps", subgroup="site=B")) > 0
+    # Columns stand apart from what the file holds of its own: the label is another "target".
+    both = read_predictions(tmp_path / "net.parquet", by=["site", "target"])
+    np.testing.assert_array_equal(both.columns["target"], np.arange(60) % 2)
+    with pytest.raises(ValueError, match="--by names `ward`, which is not there: .* `site`"):
+        read_predictions(tmp_path / "net.parquet", by=["ward"])
+
+
+def test_an_option_stands_over_what_a_saved_file_says(tmp_path: Path) -> None:
+    d = ArrayDistribution("normal", {"loc": np.zeros(40), "scale": np.ones(40)})
+    rows = PredictionRows(d, np.arange(40) % 3 * 1.0, grid=1.0)
+    write_rows(tmp_path / "net.parquet", rows)
+    for options, grid in (({}, "1"), ({"grid": 0.5}, "0.5")):
+        found = evaluate_files([tmp_path / "net.parquet"], replicates=100, **options)
+        assert {row.variant for row in found.select(metric="grid_nll")} == {grid}

@@ -159,3 +159,10 @@ def test_errors(tmp_path) -> None:
         evaluate_files([tmp_path / "bad.parquet"], **QUICK)
     with pytest.raises(ValueError, match="`replicates` should lie in"):
         evaluate_files([file], replicates=3)
+
+
+def test_ordinal_classes_are_judged_in_memory(tmp_path) -> None:
+    p, y = sample(3)
+    d = ArrayDistribution("categorical", {"probs": p})
+    write_rows(tmp_path / "net.parquet", PredictionRows(d, y, ordinal=True))
+    assert len(evaluate_files([tmp_path / "net.parquet"], **QUICK).select(metric="rps")) > 0

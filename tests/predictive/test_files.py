@@ -54,6 +54,8 @@ def test_everything_about_the_rows_comes_back(tmp_path):
         training="7",
         task="pets",
         training_rows=50,
+        columns={"site": ["B", "A", "B"], "severity": torch.tensor([1, 2, 3])},
+        ordinal=True,
     )
     stored = load_predictions(path)
     assert stored.distribution.logits[0, 1].item() == -torch.inf
@@ -64,13 +66,26 @@ def test_everything_about_the_rows_comes_back(tmp_path):
     assert stored.weights.tolist() == [1.0, 0.5, 2.0]
     assert stored.scores["energy"].dtype == torch.float32
     assert stored.class_names == ("cat", "dog")
-    assert stored[-6:] == ("net", "ood:glyphs", "7", "pets", (), 50)
+    assert stored[7:13] == ("net", "ood:glyphs", "7", "pets", (), 50)
+    assert stored.columns["site"].tolist() == ["B", "A", "B"]
+    assert stored.columns["severity"].tolist() == [1, 2, 3]
+    assert (stored.grid, stored.ordinal) == (None, True)
     facts = json.loads(pq.read_schema(path).metadata[b"uncertain"])
     assert facts["format"] == 1
     assert facts["family"] == "categorical"
     assert pq.read_schema(path).names == [
-        "logits", "target", "row_id", "group", "weight", "score:energy",
+        "logits", "target", "row_id", "group", "weight", "score:energy", "column:site",
+        "column:severity",
     ]  # fmt: skip
+
+
+def test_files_say_nothing_of_a_grid_or_an_order_that_there_is_not(tmp_path):
+    path = tmp_path / "p.parquet"
+    save_predictions(path, NORMAL, torch.zeros(3))
+    assert not {"grid", "ordinal"} & json.loads(pq.read_schema(path).metadata[b"uncertain"]).keys()
+    assert load_predictions(path).grid is None
+    save_predictions(path, NORMAL, torch.zeros(3), grid=0.5)
+    assert load_predictions(path).grid == 0.5
 
 
 def test_arrays_and_no_target(tmp_path):
@@ -109,6 +124,11 @@ def test_further_columns_are_left_alone(tmp_path):
         ({"target": np.zeros((3, 2, 2))}, r"`target` should have shape \(N, T\)"),
         ({"weights": [1.0, -1.0, 1.0]}, r"`weights` should lie in \[0, inf\]"),
         ({"scores": {"s": [1.0, torch.nan, 0.0]}}, "`s` should be finite"),
+        ({"columns": {"site": ["a", "b"]}}, r"`columns\['site'\]` should have as many rows"),
+        ({"columns": {"class": [1, 2, 3]}}, "`columns` should have names other than class"),
+        ({"columns": {"a": [1.0, torch.nan, 0.0]}}, r"`columns\['a'\]` should be finite"),
+        ({"ordinal": True}, "`ordinal` should be False for predictions of numbers"),
+        ({"grid": 0.0}, r"`grid` should lie in \(0, inf\)"),
         (
             {"class_names": ["a"]},
             "`class_names` should come with predictions of classes, got normal",
@@ -133,6 +153,8 @@ def test_class_names_that_do_not_fit(tmp_path):
         TypeError, match="`row_ids` should hold numbers or strings, got dtype object"
     ):
         save_predictions(path, coin, row_ids=[None])
+    with pytest.raises(ValueError, match="`grid` should be None for classes, got 1"):
+        save_predictions(path, coin, grid=1.0)
     with pytest.raises(TypeError, match="got Gamma"):
         save_predictions(path, Gamma(torch.ones(1), 1.0))
 

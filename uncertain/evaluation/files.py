@@ -67,8 +67,8 @@ def evaluate_files(
         temperature_scaled: Whether the figures are had once more after temperature scaling.
         validation: Predictions on validation rows, one file a model in their order, on which the
             temperatures are fitted; without them halves of the judged rows scale each other.
-        grid: Spacing of the grid that real targets lie on.
-        ordinal: Whether the classes' order means something.
+        grid: Spacing of the grid that real targets lie on; by default what the files say.
+        ordinal: Whether the classes' order means something, which files may say as well.
         fail_if: Rules of what is not allowed, such as ``ece_debiased > 0.03`` (see
             :mod:`~uncertain.evaluation.gate`).
         baseline: Stored results or per-row scores that no figure may be worse than (see
@@ -116,7 +116,12 @@ def evaluate_files(
         *read_ood(files, ood, dict(columns or {}), renormalise=renormalise),
     ]
     if grid is not None or ordinal:
-        predictions = [dataclasses.replace(p, grid=grid, ordinal=ordinal) for p in predictions]
+        predictions = [
+            dataclasses.replace(
+                p, grid=p.grid if grid is None else grid, ordinal=p.ordinal or ordinal
+            )
+            for p in predictions
+        ]
     if inputs is not None:
         images = _read_inputs(Path(inputs))
         predictions = [

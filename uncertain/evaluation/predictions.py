@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from uncertain import checks, families, keyed
 from uncertain.evaluation.ordinal import check_grid
 from uncertain.families import ArrayDistribution
+from uncertain.predictive.facts import CLASS_FAMILIES, check_column_names, check_order
 from uncertain.predictive.provenance import FittedOn
 
-CLASS_FAMILIES = frozenset({"bernoulli", "categorical", "dirichlet_categorical"})
 _SPLIT = re.compile(r"test|validation|train|ood:.+|shift:[^:]+:[^:]+", re.DOTALL)
 _PER_ROW = ("row_ids", "groups", "weights")
-RESERVED = ("class", "predicted")
-"""What subgroups are made of without a column: the label, and the most probable class."""
 
 
 class RepeatedRowsWarning(UserWarning):
@@ -108,7 +106,9 @@ class Predictions:
         object.__setattr__(self, "columns", _checked_columns(self.columns, rows))
         if self.training_rows is not None:
             checks.check_range("training_rows", self.training_rows, 1)
-        _check_order(self)
+        check_order(grid=self.grid, ordinal=self.ordinal, classes=self.is_classification)
+        if self.grid is not None and self.target is not None:
+            check_grid(self.target, self.grid)
         if self.inputs is not None and self.row_ids is None:
             raise ValueError(
                 "`row_ids` should be given beside `inputs`, got none: inputs are joined by row id, "
@@ -235,30 +235,10 @@ class Predictions:
         object.__setattr__(self, "scores", scores)
 
 
-def _check_order(predictions: Predictions) -> None:
-    if predictions.ordinal and not predictions.is_classification:
-        raise ValueError(
-            "`ordinal` should be False for predictions of numbers, which have an order: say what "
-            "their `grid` is."
-        )
-    if predictions.grid is None:
-        return
-    if predictions.is_classification:
-        raise ValueError(
-            f"`grid` should be None for classes, got {predictions.grid}: say that they are `ordinal`."
-        )
-    if predictions.target is not None:
-        check_grid(predictions.target, predictions.grid)
-
-
 def _checked_columns(columns: Mapping[str, Any], rows: int) -> dict[str, NDArray[Any]]:
     checked = {str(name): np.asarray(column) for name, column in columns.items()}
+    check_column_names(checked)
     for name, column in checked.items():
-        if name in RESERVED:
-            raise ValueError(
-                f"`columns` should have names other than {' and '.join(RESERVED)}, which are the "
-                f"label and the most probable class, got {name!r}: call it something else."
-            )
         shown = f"columns[{name!r}]"
         checks.check_shape(shown, column, (rows,), hint="one value a row")
         if column.dtype.kind not in "fiubUSO":

@@ -19,8 +19,9 @@ import numpy as np
 from uncertain import checks
 from uncertain.evaluation.array_files import read_npy, read_npz
 from uncertain.evaluation.assemble import build_predictions, one_per_row
-from uncertain.evaluation.predictions import RESERVED, Predictions
+from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.roles import assign_roles
+from uncertain.predictive.facts import RESERVED
 
 if TYPE_CHECKING:
     from uncertain.predictive.tables import PredictionRows
@@ -65,7 +66,7 @@ def read_predictions(
         source: The model's name; the file's stem by default.
         split: ``test``, ``ood:NAME`` or ``shift:KIND:SEVERITY``.
         by: Arrays to keep as facts of the rows, by which figures can be had; ``class`` and
-            ``predicted`` need no array.
+            ``predicted`` need no array. Columns that ``save_predictions`` was given are kept anyway.
         renormalise: Divide each row of probabilities by its sum instead of refusing sums that are
             not one.
         labelled: Whether labels are required; out-of-distribution files need none, and any that are
@@ -95,13 +96,15 @@ def read_predictions(
         columns = {**(columns or {}), "labels": "labels"}
     roles: dict[str, np.ndarray] = {}
     try:
-        kept = _kept(arrays, by)
         if metadata.get("format") is not None:
-            from uncertain.predictive.tables import read_rows
+            from uncertain.predictive.tables import COLUMN, read_rows
 
             rows = read_rows(path)
             read = _from_own_format(rows, arrays, columns or {}, source=source, split=split)
-            return dataclasses.replace(read, columns=kept)
+            others = {name: a for name, a in arrays.items() if not name.startswith(COLUMN)}
+            kept = _kept({**others, **read.columns}, by)
+            return dataclasses.replace(read, columns={**read.columns, **kept})
+        kept = _kept(arrays, by)
         roles = assign_roles(arrays, columns or {}, labelled=labelled)
         if split.startswith("ood:"):
             # What strange rows are called is no class that the model knows.

@@ -88,8 +88,8 @@ def read_scored(
         labelled: Whether labels are required.
 
     Returns:
-        The scored rows; ``None`` where the predictions are not of classes, have members or
-        detectors' scores, or were calibrated: these are judged in memory.
+        The scored rows; ``None`` where the predictions are not of classes, are ordinal, have members
+        or detectors' scores, or were calibrated: these are judged in memory.
 
     Raises:
         ValueError: As ``read_predictions``.
@@ -120,7 +120,8 @@ def read_scored(
 def _is_plain(piece: Predictions) -> bool:
     """Whether nothing but one model's probabilities and scores is to be judged."""
     detectors = any(name.startswith(DETECTOR) for name in piece.scores)
-    return piece.distribution.members is None and not piece.fitted_on and not detectors
+    alone = piece.distribution.members is None and not piece.fitted_on
+    return alone and not detectors and not piece.ordinal
 
 
 def _pieces(

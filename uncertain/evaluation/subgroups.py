@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from uncertain import keyed
 from uncertain.evaluation.detection import error_rows
-from uncertain.evaluation.predictions import RESERVED, Predictions
+from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Row, natural_key
 from uncertain.evaluation.uncertainty import predicted_classes
 from uncertain.evaluation.worst import worst_rows
 from uncertain.intervals import holm
+from uncertain.predictive.facts import RESERVED
 
 MOST = 1000
 """Subgroups that a column may make; more are a number or an id."""

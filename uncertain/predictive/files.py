@@ -35,6 +35,9 @@ class StoredPredictions(NamedTuple):
         task: The data set.
         fitted_on: The rows that calibrators were fitted on.
         training_rows: How many rows the model was trained and tuned on, where that is known.
+        columns: Name to (N,) facts of the rows.
+        grid: Spacing of the grid that real targets lie on.
+        ordinal: Whether the classes' order means something.
     """
 
     distribution: Distribution
@@ -50,6 +53,9 @@ class StoredPredictions(NamedTuple):
     task: str
     fitted_on: tuple[FittedOn, ...]
     training_rows: int | None
+    columns: dict[str, NDArray[Any]]
+    grid: float | None
+    ordinal: bool
 
 
 def save_predictions(
@@ -68,6 +74,9 @@ def save_predictions(
     task: str = "",
     fitted_on: Sequence[FittedOn] = (),
     training_rows: int | None = None,
+    columns: Mapping[str, Column] | None = None,
+    grid: float | None = None,
+    ordinal: bool = False,
 ) -> None:
     """Write predictions, and what is known of their rows, to a Parquet file.
 
@@ -92,6 +101,11 @@ def save_predictions(
             judge can tell rows it has seen.
         training_rows: How many rows the model was trained and tuned on: trainings on several splits
             of one data set are then compared as such.
+        columns: Name to (N,) facts of the rows (site, severity, sex), numbers or strings: what
+            ``uncertain evaluate --by NAME`` has figures by. Names other than ``class`` and
+            ``predicted``.
+        grid: Spacing of the grid that real targets lie on (1 for whole grades).
+        ordinal: Whether the classes' order means something.
 
     Raises:
         ValueError: Where lengths differ, ids repeat, values are not finite, or a class name is
@@ -109,11 +123,11 @@ def save_predictions(
         >>> stored.distribution.logits, stored.target, stored.source
         (tensor([[0., -inf]]), tensor([0]), 'net')
     """
-    columns = {"row_ids": row_ids, "groups": groups, "weights": weights}
+    per_row = {"row_ids": row_ids, "groups": groups, "weights": weights}
     rows = PredictionRows(
         dist if isinstance(dist, ArrayDistribution) else to_arrays(dist),
         target=None if target is None else _indices(_array(target), class_names),
-        **{name: None if value is None else _array(value) for name, value in columns.items()},
+        **{name: None if value is None else _array(value) for name, value in per_row.items()},
         scores={name: _array(value) for name, value in (scores or {}).items()},
         class_names=None if class_names is None else tuple(class_names),
         source=source,
@@ -122,6 +136,9 @@ def save_predictions(
         task=task,
         fitted_on=tuple(fitted_on),
         training_rows=training_rows,
+        columns={name: _array(value) for name, value in (columns or {}).items()},
+        grid=grid,
+        ordinal=ordinal,
     )
     write_rows(path, rows)
 
@@ -155,6 +172,9 @@ def load_predictions(path: StrPath, *, device: Device | None = None) -> StoredPr
         rows.task,
         rows.fitted_on,
         rows.training_rows,
+        dict(rows.columns),
+        rows.grid,
+        rows.ordinal,
     )
 
 

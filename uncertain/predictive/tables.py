@@ -1,9 +1,10 @@
 """Predictions as an Arrow table with what is known of their rows; without torch.
 
 The layout of a predictions file, shared by everything that writes or reads one: the columns of
-`uncertain.families.to_table`, then any of ``target``, ``row_id``, ``group``, ``weight`` and
-``score:NAME``, and under the schema metadata key ``uncertain`` JSON with the format version, family,
-class names, source, split, training and task, and what a calibration was fitted on.
+`uncertain.families.to_table`, then any of ``target``, ``row_id``, ``group``, ``weight``,
+``score:NAME`` and ``column:NAME``, and under the schema metadata key ``uncertain`` JSON with the format
+version, family, class names, source, split, training and task, the grid or order of the targets, and
+what a calibration was fitted on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from uncertain import checks
 from uncertain.atomic import StrPath, atomic_path
 from uncertain.families import ArrayDistribution, from_table, to_table
+from uncertain.predictive.facts import CLASS_FAMILIES, check_column_names, check_order
 from uncertain.predictive.provenance import FittedOn
 from uncertain.predictive.sealed import read_table, write_table
 
@@ -34,8 +36,13 @@ METADATA_KEY = b"uncertain"
 SCORE = "score:"
 """What the column name of an uncertainty score starts with."""
 
+COLUMN = "column:"
+"""What the column name of a fact of the rows starts with."""
+
 _COLUMNS = {"target": "target", "row_ids": "row_id", "groups": "group", "weights": "weight"}
 _FACTS = ("source", "split", "training", "task", "training_rows")
+_ORDER = ("grid", "ordinal")
+_NAMED = {"scores": SCORE, "columns": COLUMN}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +63,10 @@ class PredictionRows:
         task: The data set.
         fitted_on: The rows that calibrators of these predictions were fitted on.
         training_rows: How many rows the model was trained and tuned on, where that is known.
+        columns: Name to (N,) facts of the rows (site, severity), by which figures can be had; names
+            other than ``class`` and ``predicted``.
+        grid: Spacing of the grid that real targets lie on.
+        ordinal: Whether the classes' order means something.
 
     Raises:
         ValueError: Where lengths differ, a row id comes twice, or values are not finite.
@@ -81,6 +92,9 @@ class PredictionRows:
     task: str = ""
     fitted_on: tuple[FittedOn, ...] = ()
     training_rows: int | None = None
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    grid: float | None = None
+    ordinal: bool = False
 
     def __post_init__(self) -> None:
         for name in _COLUMNS:
@@ -89,15 +103,21 @@ class PredictionRows:
                 object.__setattr__(self, name, _values(name, value))
         scores = {name: _values(name, value) for name, value in self.scores.items()}
         object.__setattr__(self, "scores", scores)
+        columns = {name: _values(_shown(name), value) for name, value in self.columns.items()}
+        object.__setattr__(self, "columns", columns)
         if self.class_names is not None:
             object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
         named = {name: getattr(self, name) for name in _COLUMNS}
+        named |= {_shown(name): column for name, column in columns.items()}
         checks.check_same_length(distribution=self.distribution, **named, **scores)
         if self.weights is not None:
             checks.check_range("weights", self.weights, 0, np.inf)
         if self.row_ids is not None:
             _check_unique(self.row_ids)
         self._check_class_names()
+        check_column_names(columns)
+        classes = self.distribution.family in CLASS_FAMILIES
+        check_order(grid=self.grid, ordinal=self.ordinal, classes=classes)
 
     def _check_class_names(self) -> None:
         if self.class_names is None:
@@ -105,7 +125,7 @@ class PredictionRows:
         names, family = self.class_names, self.distribution.family
         table = next(iter(self.distribution.parameters.values()))
         classes = 2 if family == "bernoulli" else table.shape[-1]
-        if family not in ("bernoulli", "categorical", "dirichlet_categorical"):
+        if family not in CLASS_FAMILIES:
             raise ValueError(
                 f"`class_names` should come with predictions of classes, got {family} predictions."
             )
@@ -123,13 +143,16 @@ def to_rows_table(rows: PredictionRows) -> pyarrow.Table:
         value = getattr(rows, name)
         if value is not None:
             table = table.append_column(column, _column(value))
-    for name, value in rows.scores.items():
-        table = table.append_column(f"{SCORE}{name}", _column(value))
+    for field_name, prefix in _NAMED.items():
+        for name, value in getattr(rows, field_name).items():
+            table = table.append_column(f"{prefix}{name}", _column(value))
     facts: dict[str, Any] = {
         "format": FORMAT_VERSION,
         "family": rows.distribution.family,
         "class_names": None if rows.class_names is None else list(rows.class_names),
     } | {name: getattr(rows, name) for name in _FACTS}
+    # Facts that say nothing are left out, so that files without them are as they always were.
+    facts |= {name: value for name in _ORDER if (value := getattr(rows, name))}
     if rows.fitted_on:
         facts["fitted_on"] = [used.to_record() for used in rows.fitted_on]
     metadata = dict(table.schema.metadata or {}) | {METADATA_KEY: json.dumps(facts).encode()}
@@ -164,18 +187,20 @@ def from_rows_table(table: pyarrow.Table) -> PredictionRows:
         for name, column in _COLUMNS.items()
         if column in table.column_names
     }
-    scores = {
-        name.removeprefix(SCORE): _read(table, name)
-        for name in table.column_names
-        if name.startswith(SCORE)
+    found |= {
+        field_name: {
+            name.removeprefix(prefix): _read(table, name)
+            for name in table.column_names
+            if name.startswith(prefix)
+        }
+        for field_name, prefix in _NAMED.items()
     }
     names = facts.get("class_names")
     return PredictionRows(
         from_table(table),
         **found,
-        scores=scores,
         class_names=None if names is None else tuple(names),
-        **{name: facts[name] for name in _FACTS if name in facts},
+        **{name: facts[name] for name in (*_FACTS, *_ORDER) if name in facts},
         fitted_on=tuple(map(FittedOn.from_record, facts.get("fitted_on", ()))),
     )
 
@@ -213,6 +238,10 @@ def read_rows(path: StrPath) -> PredictionRows:
         raise ValueError(f"`{path}` should say what its columns are, got damaged facts.") from error
     except (ValueError, TypeError) as error:
         raise ValueError(f"`{path}`: {error}") from error
+
+
+def _shown(name: str) -> str:
+    return f"columns[{name!r}]"
 
 
 def _values(name: str, value: Any) -> NDArray[Any]:

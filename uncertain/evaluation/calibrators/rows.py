@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uncertain import checks, families
-from uncertain.evaluation.predictions import CLASS_FAMILIES, Predictions
+from uncertain.evaluation.predictions import Predictions
 from uncertain.families import ArrayDistribution
+from uncertain.predictive.facts import CLASS_FAMILIES
 from uncertain.predictive.provenance import FittedOn, fitted_on
 
 if TYPE_CHECKING:

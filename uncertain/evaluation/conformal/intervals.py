@@ -24,8 +24,9 @@ import numpy as np
 from uncertain import families
 from uncertain.evaluation.calibrators.rows import Float, as_arrays, rows_of
 from uncertain.evaluation.conformal.scores import Scores, calibration_scores
-from uncertain.evaluation.predictions import CLASS_FAMILIES, Predictions
+from uncertain.evaluation.predictions import Predictions
 from uncertain.families import ArrayDistribution
+from uncertain.predictive.facts import CLASS_FAMILIES
 from uncertain.predictive.provenance import FittedOn
 
 Method = Literal["CQR", "normalised_residuals"]
