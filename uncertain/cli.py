@@ -108,7 +108,9 @@ def evaluate(
     ] = False,
     fail_if: Annotated[
         list[str] | None,
-        typer.Option("--fail-if", help='A rule, "accuracy < 0.9": exit status 1; repeatable.'),
+        typer.Option(
+            "--fail-if", help='A rule, "nll of worst site > 2": exit status 1; repeatable.'
+        ),
     ] = None,
     baseline: Annotated[
         Path | None,

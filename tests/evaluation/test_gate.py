@@ -130,6 +130,59 @@ def test_every_source_and_task_is_held_and_the_widest_mean_stands_for_trainings(
     ]  # fmt: skip
 
 
+SITES = (
+    Row("accuracy", 0.95, source="net"),
+    Row("accuracy", 0.97, source="net", subgroup="site=A"),
+    Row("accuracy", 0.70, 0.60, 0.79, source="net", subgroup="site=B <5"),
+    Row("accuracy", 0.70, 0.55, 0.90, source="net", subgroup="worst site", reason="site=B"),
+    Row("accuracy", 0.90, source="net", subgroup="worst sex", reason="sex=f"),
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("accuracy < 0.9", []),
+        ("accuracy of worst site < 0.8", ["worst site"]),
+        ("accuracy of  worst   site<0.8", ["worst site"]),
+        ("surely accuracy of worst site < 0.8", []),
+        ("accuracy@test of site=A < 0.99", ["site=A"]),
+        ('surely accuracy of "site=B <5" < 0.8', ["site=B <5"]),
+        ("accuracy of every site < 0.8", ["site=B <5"]),
+        ("accuracy of every site < 0.99", ["site=A", "site=B <5"]),
+        ("accuracy of worst sex < 0.8", []),
+    ],
+)
+def test_a_rule_may_be_about_subgroups(rule, found):
+    violations = check_rules(table(*SITES), [rule])
+    assert [violation.row.subgroup for violation in violations] == found
+    for violation in violations:
+        assert f"on test, {violation.row.subgroup} is" in violation.message
+
+
+def test_subgroups_that_are_not_there_are_an_error():
+    with pytest.raises(ValueError, match=r"the subgroup of a rule.*did you mean site=A"):
+        check_rules(table(*SITES), ["accuracy of site=C < 1"])
+    with pytest.raises(ValueError, match="the column of a rule` should be one of site, got 'ward'"):
+        check_rules(table(*SITES), ["accuracy of every ward < 1"])
+    with pytest.raises(ValueError, match="as COLUMN=VALUE, worst COLUMN or every COLUMN, got 'B'"):
+        parse_rule("accuracy of B < 1")
+    with pytest.raises(ValueError, match=r"'nll of worst site > 1' should be .* add --by site"):
+        parse_rules(["nll of worst site > 1"], has_baseline=False, by=["ward"])
+    with pytest.raises(ValueError, match="a rule should read METRIC > NUMBER"):
+        parse_rule("nll of worst site worse")
+    assert parse_rules(["nll of ward=3 > 1"], has_baseline=False, by=["ward"])[0].column == "ward"
+
+
+def test_a_subgroup_of_judged_predictions_is_held():
+    case = classifier(400, source="net", columns={"site": np.repeat(["A", "B"], 200)})
+    found = evaluate(case, replicates=100, by=["site"])
+    for name in ("site=A", "site=B", "worst site"):
+        (row,) = rows_of(found, parse_rule(f"nll of {name} > 9"))
+        assert row == found.select(metric="nll", subgroup=name).rows[0]
+    assert len(rows_of(found, parse_rule("ece_debiased of every site > 9"))) == 2
+
+
 def test_hold_raises_what_was_not_kept():
     with pytest.raises(GateFailedError, match=r"the rule is accuracy < 0\.9") as caught:
         hold(table(ROW), [], [parse_rule("accuracy < 0.9")])

@@ -304,7 +304,7 @@ def test_what_a_saved_file_says_of_its_rows_needs_no_option(tmp_path: Path) -> N
     # Columns stand apart from what the file holds of its own: the label is another "target".
     both = read_predictions(tmp_path / "net.parquet", by=["site", "target"])
     np.testing.assert_array_equal(both.columns["target"], np.arange(60) % 2)
-    with pytest.raises(ValueError, match="--by names `ward`, which is not there: .* `site`"):
+    with pytest.raises(ValueError, match=r"--by names `ward`, which is not there: .* `site`"):
         read_predictions(tmp_path / "net.parquet", by=["ward"])
 
 

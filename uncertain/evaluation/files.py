@@ -94,7 +94,7 @@ def evaluate_files(
         >>> results == Results.read(folder / "table.json")
         True
     """
-    rules = gate.parse_rules(fail_if, has_baseline=baseline is not None)
+    rules = gate.parse_rules(fail_if, has_baseline=baseline is not None, by=by)
     partners = [*validation, *(path for _, path in ood)]
     more = [path for path in (inputs, baseline) if path is not None]
     inside = [*files, *partners, *more]

@@ -4,8 +4,12 @@ A rule names what is *not* allowed: ``ece_debiased > 0.03`` fails where the debi
 
 .. code-block:: text
 
-    [surely | possibly] METRIC [ "[" VARIANT "]" ] [ "@" SPLIT ] ( > | >= | < | <= ) NUMBER
+    [surely | possibly] METRIC [ "[" VARIANT "]" ] [ "@" SPLIT ] [ of SUBGROUP ] ( > | >= | < | <= ) NUMBER
     METRIC [ "[" VARIANT "]" ] [ "@" SPLIT ] worse
+
+A subgroup is one that figures are had by: ``accuracy of worst site < 0.8`` holds the worst of them,
+``accuracy of site=B < 0.8`` that one, ``accuracy of every site < 0.8`` each; names with ``<``, ``>`` or
+quotes in them stand in double quotes.
 
 By default the figure itself is compared. ``surely`` fails only where the whole interval is beyond the
 limit, ``possibly`` wherever any of it is. ``worse`` holds a figure against a baseline. An unknown
@@ -24,7 +28,7 @@ from pathlib import Path
 from uncertain import checks
 from uncertain.evaluation.formatting import decimals, interval, number
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.results import Results, Row, natural_key
 
 _COMPARED: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
@@ -32,8 +36,10 @@ _COMPARED: Mapping[str, Callable[[float, float], bool]] = {
 _RULE = re.compile(
     r"\s*(?:(?P<certainty>surely|possibly)\s+)?(?P<metric>[A-Za-z]\w*)\s*"
     r"(?:\[(?P<variant>[^\]]*)\])?\s*(?:@\s*(?P<split>[^\s<>=]+))?\s*"
+    r"(?:\bof\s+(?:\"(?P<quoted>[^\"]+)\"|(?P<subgroup>[^<>\"]+?))\s*)?"
     r"(?:(?P<worse>worse)|(?P<sign>>=|<=|>|<)\s*(?P<limit>\S+))\s*"
 )
+_MANY = ("worst", "every")
 _WIDEST = {"both": 0, "trainings": 1, "items": 2}
 
 
@@ -49,6 +55,7 @@ class Rule:
         sign: ``>``, ``>=``, ``<`` or ``<=``; empty for ``worse``.
         limit: What the figure may not pass; NaN for ``worse``.
         certainty: Empty, ``surely`` or ``possibly``.
+        subgroup: Which subgroup, ``worst COLUMN`` or ``every COLUMN``; all rows where empty.
     """
 
     text: str
@@ -58,11 +65,18 @@ class Rule:
     sign: str
     limit: float
     certainty: str = ""
+    subgroup: str = ""
 
     @property
     def is_relative(self) -> bool:
         """Whether the rule is about a baseline."""
         return not self.sign
+
+    @property
+    def column(self) -> str:
+        """What its subgroups are of; empty where the rule is about all rows."""
+        kind, _, column = self.subgroup.partition(" ")
+        return column if kind in _MANY and column else self.subgroup.partition("=")[0]
 
 
 @dataclass(frozen=True)
@@ -109,13 +123,25 @@ def parse_rule(text: str) -> Rule:
         >>> rule = parse_rule("surely auroc[msp]@ood:far < 0.9")
         >>> rule.certainty, rule.metric, rule.variant, rule.split, rule.sign, rule.limit
         ('surely', 'auroc', 'msp', 'ood:far', '<', 0.9)
+        >>> rule = parse_rule("nll of worst site > 1.2")
+        >>> rule.subgroup, rule.column
+        ('worst site', 'site')
     """
     found = _RULE.fullmatch(text)
     relative = found is not None and bool(found["worse"])
-    if found is None or (relative and found["certainty"]):
+    subgroup = (
+        "" if found is None else " ".join((found["quoted"] or found["subgroup"] or "").split())
+    )
+    if found is None or (relative and (found["certainty"] or subgroup)):
         raise ValueError(
-            f"a rule should read METRIC > NUMBER, METRIC[VARIANT]@SPLIT < NUMBER or METRIC worse, "
-            f"got {text!r}: the signs are >, >=, < and <=, and `surely` or `possibly` may come first."
+            f"a rule should read METRIC > NUMBER, METRIC[VARIANT]@SPLIT < NUMBER, METRIC of worst "
+            f"COLUMN > NUMBER or METRIC worse, got {text!r}: the signs are >, >=, < and <=, and "
+            "`surely` or `possibly` may come first."
+        )
+    if subgroup and "=" not in subgroup and subgroup.partition(" ")[0] not in _MANY:
+        raise ValueError(
+            f"a rule should name a subgroup as COLUMN=VALUE, worst COLUMN or every COLUMN, got "
+            f"{subgroup!r} in {text!r}."
         )
     try:
         limit = math.nan if relative else float(found["limit"])
@@ -131,6 +157,7 @@ def parse_rule(text: str) -> Rule:
         found["sign"] or "",
         limit,
         found["certainty"] or "",
+        subgroup,
     )
 
 
@@ -164,11 +191,17 @@ def check_rules(results: Results, rules: Sequence[str | Rule]) -> list[Violation
     ]
 
 
-def parse_rules(texts: Sequence[str], *, has_baseline: bool) -> list[Rule]:
+def parse_rules(texts: Sequence[str], *, has_baseline: bool, by: Sequence[str] = ()) -> list[Rule]:
     """Return rules from their texts, before anything else is done.
 
+    Args:
+        texts: The rules.
+        has_baseline: Whether there is a baseline to hold figures against.
+        by: The columns that figures are had by.
+
     Raises:
-        ValueError: A text is no rule, or is about a baseline where there is none.
+        ValueError: A text is no rule, is about a baseline where there is none, or about subgroups of
+            a column that figures are not had by.
     """
     rules = [parse_rule(text) for text in texts]
     relative = next((rule for rule in rules if rule.is_relative), None)
@@ -177,6 +210,12 @@ def parse_rules(texts: Sequence[str], *, has_baseline: bool) -> list[Rule]:
             f"the rule {relative.text!r} should come with a baseline, got none: name one with "
             "--baseline FILE."
         )
+    for rule in rules:
+        if rule.column and rule.column not in by:
+            raise ValueError(
+                f"the rule {rule.text!r} should be about subgroups that figures are had by, got "
+                f"{rule.column!r} and figures by {', '.join(by) or 'none'}: add --by {rule.column}."
+            )
     return rules
 
 
@@ -211,18 +250,34 @@ def hold(
 def rows_of(results: Results, rule: Rule) -> list[Row]:
     """Return the rows that a rule is about: one a task and source, or one a training without a mean.
 
+    Of every subgroup of a column: one of each of them.
+
     Raises:
-        ValueError: There is no such figure, or several variants of which none is the usual one.
+        ValueError: There is no such figure or subgroup, or several variants of which none is the usual
+            one.
     """
-    rows = [r for r in results if r.kind != "difference" and not (r.other or r.subgroup)]
+    figures = [r for r in results if r.kind != "difference" and not r.other]
+    if not rule.subgroup.startswith("every "):
+        return _rows_of(figures, rule, rule.subgroup)
+    columns = {r.subgroup.partition("=")[0] for r in figures if "=" in r.subgroup}
+    checks.check_choice("the column of a rule", rule.column, columns)
+    names = {r.subgroup for r in figures if r.subgroup.startswith(f"{rule.column}=")}
+    return [row for name in sorted(names, key=natural_key) for row in _rows_of(figures, rule, name)]
+
+
+def _rows_of(figures: Sequence[Row], rule: Rule, subgroup: str) -> list[Row]:
+    if subgroup:
+        named = {row.subgroup for row in figures if row.subgroup}
+        checks.check_choice("the subgroup of a rule", subgroup, named)
+    rows = [row for row in figures if row.subgroup == subgroup]
     checks.check_choice("the metric of a rule", rule.metric, {row.metric for row in rows})
     rows = [row for row in rows if row.metric == rule.metric]
     checks.check_choice(f"the split of {rule.metric}", rule.split, {row.split for row in rows})
-    named: dict[tuple[str, str], list[Row]] = {}
+    sources: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row.split == rule.split and not row.source.startswith("control"):
-            named.setdefault((row.task, row.source), []).append(row)
-    return [row for found in named.values() for row in _standing(_of_variant(found, rule))]
+            sources.setdefault((row.task, row.source), []).append(row)
+    return [row for found in sources.values() for row in _standing(_of_variant(found, rule))]
 
 
 def describe(row: Row) -> str:
@@ -235,6 +290,7 @@ def describe(row: Row) -> str:
     name = f"{row.metric}[{row.variant}]" if row.variant else row.metric
     training = f" (training {row.training})" if row.training else ""
     where = f"{row.task}, {row.split}" if row.task else row.split
+    where += f", {row.subgroup}" if row.subgroup else ""
     if math.isnan(row.value):
         return f"{name} of {row.source}{training} on {where} is undefined ({row.reason})"
     value = number(row.value, decimals(row.value, row.low, row.high))
