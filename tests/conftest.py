@@ -17,8 +17,12 @@ import jaxtyping
 import pytest
 import torch
 
+from tests import annotations
+
 # Installed here, before any test module is imported, because the hook only sees modules that load
 # after it. Doctests are collected later still, so `--doctest-modules` runs on checked code too.
+# The hook's decorator is the one of that name in `jaxtyping`: ours checks shapes by it, and the rest faster.
+jaxtyping.jaxtyped = annotations.checked
 # The numeric tower: an int is welcome where a float is asked, as everywhere else in Python.
 jaxtyping.install_import_hook(
     "uncertain", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
