@@ -1,3 +1,4 @@
+import functools
 import math
 from fractions import Fraction
 
@@ -76,14 +77,17 @@ def test_wilson_next_to_one_is_the_poisson_bound() -> None:
     assert iv.wilson(97, 100).high == pytest.approx(1 - stats.gamma.ppf(0.05, 3) / 100, abs=1e-12)
 
 
+@functools.cache
+def wilson_of_all(n: int) -> list[iv.Estimate]:
+    return [iv.wilson(k, n) for k in range(n + 1)]
+
+
 @pytest.mark.parametrize("n", simulate.SIZES)
 @pytest.mark.parametrize("p", [*simulate.ACCURACIES, 0.8, 0.95, 0.98, 0.995])
 def test_wilson_covers_exactly(p: float, n: int) -> None:
     """No simulation: the coverage is a finite binomial sum."""
-    k = np.arange(n + 1)
-    bounds = [iv.wilson(int(i), n) for i in k]
-    inside = [b.low <= p <= b.high for b in bounds]
-    assert stats.binom.pmf(k, n, p)[inside].sum() >= simulate.REQUIRED
+    inside = [b.low <= p <= b.high for b in wilson_of_all(n)]
+    assert stats.binom.pmf(np.arange(n + 1), n, p)[inside].sum() >= simulate.REQUIRED
 
 
 def test_mean_t_is_the_textbook_interval() -> None:
@@ -358,6 +362,7 @@ def test_bootstrap_estimates() -> None:
 # Trainings
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_crossed_variances_are_those_of_a_simulation() -> None:
     r = rng()
     found, means = [], []
@@ -446,42 +451,7 @@ def test_lower_may_be_better_and_missing_models_have_no_letter() -> None:
     assert iv.rank_groups([], np.zeros((0, 0))) == []
 
 
-# Coverage: at least 93 % in every cell of what the library promises
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n", simulate.SIZES)
-@pytest.mark.parametrize("p", simulate.ACCURACIES)
-@pytest.mark.parametrize(("cluster", "correlation"), [(5, 0.3), (10, 0.5), (5, 1.0)])
-def test_clustered_accuracy_covers(p: float, n: int, cluster: int, correlation: float) -> None:
-    r = rng()
-
-    def estimate(_: int) -> iv.Estimate:
-        hits, groups = simulate.outcomes(r, p, n, cluster=cluster, correlation=correlation)
-        return iv.proportion(hits, groups=groups)
-
-    repetitions, slack = (2000, 0.0) if cluster == 5 else (500, 0.015)
-    assert simulate.coverage(estimate, p, repetitions) >= simulate.REQUIRED - slack
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n", simulate.SIZES)
-@pytest.mark.parametrize("area", simulate.AREAS)
-@pytest.mark.parametrize(
-    "kind", [{}, {"kind": "exponential", "share": 0.2}, {"cluster": 5, "correlation": 0.3}]
-)
-def test_area_covers(area: float, n: int, kind: dict[str, object]) -> None:
-    r = rng()
-
-    def estimate(_: int) -> iv.Estimate:
-        sample = simulate.ranked(r, area, n, **kind)  # type: ignore[arg-type]
-        groups = sample.groups if "cluster" in kind else None
-        return iv.delong(sample.scores, sample.positive, groups=groups)
-
-    # The full table has 2,000 repetitions in every cell (benchmarks/interval_coverage.py); here the
-    # side cells have fewer and are held to what such a sample can show.
-    repetitions, slack = (2000, 0.0) if not kind else (500, 0.015)
-    assert simulate.coverage(estimate, area, repetitions) >= simulate.REQUIRED - slack
+# The bootstrap's weights
 
 
 @pytest.mark.parametrize("rows", [64, 400])

@@ -150,6 +150,7 @@ def test_paired_bootstrap_of_a_mean_is_the_t_interval() -> None:
         assert found.n_groups == expected.n_groups
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_calibration_difference_is_debiased() -> None:
     """Two calibrated models, one sharper: the plug-in favours the blunt one, this does not."""
     r = rng()
@@ -206,6 +207,7 @@ def test_groups_and_weights_reach_every_pair() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unchecked")
 def test_rank_groups_split_what_differs_and_nothing_else() -> None:
     """One accuracy point at 10,000 rows and ten seeds; three of the four methods are equal."""
     r = rng()
