@@ -709,3 +709,26 @@ def test_audit_ends_with_status_1_where_something_fails(two_models):
     result = call("audit", "good.npz", "--ood", "far=sharp.npz", *inputs, status=1)
     assert "FAIL input overlap, test and far: " in result.stdout
     assert "--inputs takes NAME=FILE" in error("audit", "good.npz", "--inputs", "x.npz")
+
+
+# Conformal sets
+
+
+def test_conformal_sets_are_made_and_judged():
+    save("calibration.npz", seed=3)
+    save("test.npz", site=np.repeat(["A", "B"], 40))
+    written = ("--json", "t.json", "--sets", "sets.csv", "--out", "page.html")
+    said = call(
+        "conformal", "calibration.npz", "test.npz", "--score", "aps", "--by", "site", *written
+    )
+    assert "test: test, 80 rows" in said.stdout
+    assert {row["metric"] for row in table("t.json")} >= {
+        "conformal_coverage", "set_size", "conformal_coverage_by_size",
+        "conformal_coverage_by_class", "conformal_coverage_by_group",
+    }  # fmt: skip
+    assert len(Path("sets.csv").read_text().splitlines()) == 81
+    assert "wrote page.html" in said.stdout
+    assert call("conformal", "calibration.npz", "test.npz", "-q").stdout == ""
+    assert "`score` should be one of" in error(
+        "conformal", "calibration.npz", "test.npz", "--score", "x"
+    )

@@ -90,6 +90,13 @@ def check_range(
         Traceback (most recent call last):
         ValueError: `level` should lie in (0, 1), got 1.5.
     """
+    # A number that is inside needs no array, and most are: checks must cost next to nothing.
+    if (
+        isinstance(value, int | float)
+        and (low < value if open_low else low <= value)
+        and (value < high if open_high else value <= high)
+    ):
+        return
     array = _array(value)
     if array.size == 0:
         return

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from uncertain.evaluation.console_lines import interval_name, plain, print_lines, say
 from uncertain.evaluation.formatting import count, decimals, figure, interval, number, p_text
 from uncertain.evaluation.leakage import LEAK, leaks_of
 from uncertain.evaluation.pair_letters import claim_remarks
@@ -36,7 +37,6 @@ _CALIBRATION = "squared_calibration_error_debiased"
 _CONTROL = "control: "
 _FEW = 6
 """Pairs of sources that are all shown: those of four."""
-_PLAIN = str.maketrans({"\N{MINUS SIGN}": "-", "–": "-", "∞": "inf"})
 
 
 def _headline(row: Row) -> tuple[str, str]:
@@ -98,12 +98,12 @@ def print_results(results: Results, *, console: Console | None = None) -> None:
     """
     console = console or Console()
     if not results.rows:
-        _say(console, "Results: none")
+        say(console, "Results: none")
     for place, task in enumerate(dict.fromkeys(row.task for row in results)):
         if place:
-            _say(console, "")
+            say(console, "")
         if task:
-            _say(console, f"Task {task}", style="bold underline")
+            say(console, f"Task {task}", style="bold underline")
         _print_task(results.select(task=task), console)
 
 
@@ -120,41 +120,41 @@ def print_verdicts(results: Results, *, console: Console | None = None) -> None:
     console = console or Console()
     _print_leaks(results, console)
     for verdict in verdicts(results):
-        line = _plain(verdict.text, console)
+        line = plain(verdict.text, console)
         console.print(Text(line, style="" if verdict.lower else "dim"), soft_wrap=True)
     ranked = results.select(metric=MEAN_RANK)
     if len(ranked):
-        _say(console, "")
-        _say(console, f"Mean ranks over {ranked.rows[0].n} tasks; 1 is the best", style="bold")
+        say(console, "")
+        say(console, f"Mean ranks over {ranked.rows[0].n} tasks; 1 is the best", style="bold")
         lines = [
             {"figure": r.variant, "source": r.source, "value": number(r.value, 2),
              "group": r.rank_group}
             for r in ranked
         ]  # fmt: skip
-        _print_lines(lines, console)
+        print_lines(lines, console)
         for remark in dict.fromkeys(row.reason for row in ranked if row.reason):
-            _say(console, remark, style="dim")
+            say(console, remark, style="dim")
     if said := results.metadata.get("p-values"):
-        _say(console, f"p-values: {said}.", style="dim")
+        say(console, f"p-values: {said}.", style="dim")
 
 
 def _print_task(results: Results, console: Console) -> None:
     shown = _headlines(results)
     if not shown:
-        _say(console, "none of the usual figures: the files have what there is")
+        say(console, "none of the usual figures: the files have what there is")
     _print_leaks(results, console)
     for place, split in enumerate(dict.fromkeys(row.split for row in shown)):
         if place:
-            _say(console, "")
+            say(console, "")
         _print_split([row for row in shown if row.split == split], results, console)
     if any(row.rank_group for row in shown):
-        _say(console, "Sources that share a letter are not told apart; a is the best.", style="dim")
+        say(console, "Sources that share a letter are not told apart; a is the best.", style="dim")
     for remark in claim_remarks(row for row in shown if row.rank_group):
-        _say(console, f"Letters {remark}.", style="dim")
+        say(console, f"Letters {remark}.", style="dim")
     if any(row.over == "both" for row in shown):
-        _say(console, "Over both: intervals hold for new trainings and new rows.", style="dim")
+        say(console, "Over both: intervals hold for new trainings and new rows.", style="dim")
     for remark in dict.fromkeys(_remarks(shown)):
-        _say(console, remark, style="dim")
+        say(console, remark, style="dim")
     _print_worst(results, console)
     _print_differences(results, console)
     _print_scaled(results, console)
@@ -163,7 +163,7 @@ def _print_task(results: Results, console: Console) -> None:
 def _print_leaks(results: Results, console: Console) -> None:
     for source, why in leaks_of(results).items():
         words = f"{source} was calibrated on the rows judged ({why.removeprefix(LEAK)})"
-        _say(console, f"{words}: every figure flatters it.", style="bold red")
+        say(console, f"{words}: every figure flatters it.", style="bold red")
 
 
 def _print_scaled(results: Results, console: Console) -> None:
@@ -171,11 +171,11 @@ def _print_scaled(results: Results, console: Console) -> None:
     shown = [row for row in _headlines(as_raw(results)) if row.split == "test"]
     if not shown:
         return
-    _say(console, "")
-    _say(console, "After temperature scaling of every source", style="bold")
+    say(console, "")
+    say(console, "After temperature scaling of every source", style="bold")
     _print_split(shown, as_raw(results), console)
     for remark in dict.fromkeys(_remarks(shown)):
-        _say(console, remark, style="dim")
+        say(console, remark, style="dim")
 
 
 def _print_worst(results: Results, console: Console) -> None:
@@ -196,16 +196,16 @@ def _print_worst(results: Results, console: Console) -> None:
             "source": row.source + (f" ({row.training})" if row.training else ""),
             "split": row.split,
             "value": figure(row),
-            _interval_name(found): interval(row),
+            interval_name(found): interval(row),
             "rows": count(row.n),
         }
         for row in found
     ]
     alone = {name for name in ("source", "split") if len({line[name] for line in lines}) == 1}
-    _say(console, "")
-    _say(console, "Worst subgroups", style="bold")
-    _print_lines(lines, console, without=alone)
-    _say(console, "Their intervals hold for all subgroups of a column together.", style="dim")
+    say(console, "")
+    say(console, "Worst subgroups", style="bold")
+    print_lines(lines, console, without=alone)
+    say(console, "Their intervals hold for all subgroups of a column together.", style="dim")
 
 
 def _headlines(results: Results) -> list[Row]:
@@ -268,7 +268,7 @@ def _print_split(rows: Sequence[Row], results: Results, console: Console) -> Non
             "figure": _name(row),
             "source": row.source + (f" ({row.training})" if row.training else ""),
             "value": figure(row),
-            _interval_name(rows): interval(row),
+            interval_name(rows): interval(row),
             "over": "" if row.over == "items" else row.over,
             "beside": _beside(row, results),
             "group": row.rank_group,
@@ -283,40 +283,8 @@ def _print_split(rows: Sequence[Row], results: Results, console: Console) -> Non
         title += f"; trivial: {trivial.partition('trivial: ')[2]}, so it supports no claim"
     elif any(is_sanity(row) for row in rows):
         title += "; a sanity check, so it supports no claim"
-    _say(console, title, style="bold")
-    _print_lines(lines, console, without={"source"} if alone else set())
-
-
-def _print_lines(
-    lines: Sequence[Mapping[str, str]], console: Console, *, without: Iterable[str] = ()
-) -> None:
-    """Print columns that hold something; a figure is named once, numbers are never cut."""
-    names = [n for n in lines[0] if n not in without and any(line[n] for line in lines)]
-    names = _fitting(names, lines, console.width)
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in names:
-        folded = name in ("source", "first minus second")
-        table.add_column(
-            Text(_plain(name, console)),
-            justify="right" if name in ("value", "difference") else "left",
-            overflow="fold",
-            no_wrap=not folded,
-        )
-    last = ""
-    for line in lines:
-        cells = {**line, "figure": "" if line["figure"] == last else line["figure"]}
-        last = line["figure"]
-        table.add_row(*(Text(_plain(cells[name], console)) for name in names))
-    console.print(table)
-
-
-def _fitting(names: list[str], lines: Sequence[Mapping[str, str]], width: int) -> list[str]:
-    """Leave out what a narrow terminal can spare, rather than folding names to a few letters."""
-    widths = {name: max(len(name), *(len(line[name]) for line in lines)) for name in names}
-    for spared in ("over", "beside"):
-        if sum(widths.values()) + 2 * len(widths) > width:
-            widths.pop(spared, None)
-    return list(widths)
+    say(console, title, style="bold")
+    print_lines(lines, console, without={"source"} if alone else set())
 
 
 def _name(row: Row) -> str:
@@ -328,11 +296,6 @@ def _name(row: Row) -> str:
     if row.metric == _CALIBRATION:
         return "calibration, squared"
     return f"{row.metric} {row.variant}" if row.variant and row.variant != ECE else row.metric
-
-
-def _interval_name(rows: Sequence[Row]) -> str:
-    levels = {row.level for row in rows if row.has_interval}
-    return f"{100 * levels.pop():g}% interval" if len(levels) == 1 else "interval"
 
 
 def _beside(row: Row, results: Results) -> str:
@@ -377,7 +340,7 @@ def _print_differences(results: Results, console: Console) -> None:
     pairs = dict.fromkeys((row.source, row.other) for row in kept)
     if not kept:
         return
-    _say(console, "")
+    say(console, "")
     title = "Differences"
     if len(pairs) == 1:
         title += f": {kept[0].source} minus {kept[0].other}"
@@ -385,18 +348,18 @@ def _print_differences(results: Results, console: Console) -> None:
         best = _best(results)
         kept = [row for row in kept if best in (row.source, row.other)] if best else kept
         title += f" from {best}, the best by its score; the files have all" if best else ""
-    _say(console, title, style="bold")
+    say(console, title, style="bold")
     lines = [
         {
             "figure": _name(row),
             "first minus second": f"{row.source} \N{MINUS SIGN} {row.other}",
             "difference": figure(row),
-            _interval_name(kept): interval(row),
+            interval_name(kept): interval(row),
             "p (Holm)": p_text(row.p_value),
         }
         for row in kept
     ]
-    _print_lines(lines, console, without={"first minus second"} if len(pairs) == 1 else set())
+    print_lines(lines, console, without={"first minus second"} if len(pairs) == 1 else set())
 
 
 def _alike(rows: Sequence[Row]) -> Iterable[list[Row]]:
@@ -415,18 +378,6 @@ def _best(results: Results) -> str:
         if finite:
             return min(finite, key=lambda row: row.value).source
     return ""
-
-
-def _say(console: Console, line: str, *, style: str = "") -> None:
-    console.print(Text(_plain(line, console), style=style))
-
-
-def _plain(text: str, console: Console) -> str:
-    """Return text that the terminal can show: a minus sign must not end a finished evaluation."""
-    encoding = console.encoding or "ascii"
-    if encoding.lower().replace("-", "").startswith("utf"):
-        return text
-    return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
 
 
 def _record(row: Any) -> Mapping[str, Any]:

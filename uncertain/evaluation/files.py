@@ -198,7 +198,7 @@ def check_outputs(outputs: Mapping[str, StrPath | None], inside: Sequence[StrPat
         atomic.check_writable_directory(path.parent)
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder: name a file in it.")
-        if option == "--rows":
+        if option in ("--rows", "--sets"):
             check_format(path)
         clash = taken.setdefault(path.resolve(), f"written by {option}")
         # Devices (/dev/null, /dev/stdout) take any number of outputs.

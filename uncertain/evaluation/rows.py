@@ -48,16 +48,26 @@ def write_rows(predictions: Sequence[Predictions], path: str | Path) -> None:
     import pyarrow as pa
 
     tables = _alike([rows_table(p) for p in predictions])
-    table = pa.concat_tables(tables, promote_options="default")
+    write_table(pa.concat_tables(tables, promote_options="default"), path)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table of rows to ``.csv`` or ``.parquet``, whole or not at all.
+
+    Raises:
+        ValueError: Another ending.
+        OSError: The file can't be written.
+    """
+    check_format(path)
     with atomic.atomic_path(path) as temporary:
         if path.suffix.lower() == ".csv":
             import pyarrow.csv as csv
 
             csv.write_csv(table, temporary)
         else:
-            from uncertain.predictive.sealed import write_table
+            from uncertain.predictive import sealed
 
-            write_table(table, temporary)
+            sealed.write_table(table, temporary)
 
 
 def check_format(path: Path) -> None:
@@ -89,7 +99,7 @@ def rows_table(predictions: Predictions) -> pa.Table:
     columns: dict[str, Any] = {
         "source": np.full(len(predictions.target), predictions.source),
         "split": np.full(len(predictions.target), predictions.split),
-        "row_id": _row_ids(predictions),
+        "row_id": row_ids_of(predictions),
     }
     if predictions.groups is not None:
         columns["group"] = predictions.groups
@@ -123,7 +133,8 @@ def _alike(tables: list[pa.Table]) -> list[pa.Table]:
     ]
 
 
-def _row_ids(predictions: Predictions) -> NDArray[Any]:
+def row_ids_of(predictions: Predictions) -> NDArray[Any]:
+    """Return the rows' ids, their places where they have none."""
     if predictions.row_ids is not None:
         return np.asarray(predictions.row_ids)
     return np.arange(len(predictions.distribution))

@@ -136,8 +136,27 @@ def _severities(cases: Sequence[Predictions]) -> list[list[Subgroup]]:
     ]
 
 
+def column_text(case: Predictions, name: str) -> NDArray[Any]:
+    """Return the value of a column in each row as text, (N,).
+
+    Args:
+        case: Labelled predictions.
+        name: One of ``case.columns``, or ``class`` or ``predicted``.
+
+    Raises:
+        ValueError: There is no such column, or it holds many fractions.
+
+    Example:
+        >>> from uncertain.families import ArrayDistribution
+        >>> d = ArrayDistribution("normal", {"loc": np.zeros(2), "scale": np.ones(2)})
+        >>> column_text(Predictions(d, np.zeros(2), columns={"site": np.array([1.0, 2.0])}), "site")
+        array(['1', '2'], dtype='<U1')
+    """
+    return _as_text(name, _column(case, name))
+
+
 def _members(case: Predictions, name: str) -> list[Subgroup]:
-    labels = _as_text(name, _column(case, name))
+    labels = column_text(case, name)
     values, place = np.unique(labels, return_inverse=True)
     if len(values) > MOST:
         raise ValueError(

@@ -36,6 +36,7 @@ from uncertain.evaluation.conformal.sets import ConformalSets, fit_aps, fit_thr
 from uncertain.evaluation.leakage import with_leaks
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.subgroups import column_text
 from uncertain.intervals import Estimate, undefined
 
 Fit = Callable[..., ConformalSets | ConformalIntervals]
@@ -51,6 +52,8 @@ def evaluate_conformal(
     validation: Predictions | Iterable[Predictions],
     alpha: float = 0.1,
     methods: Sequence[Fit] | None = None,
+    by: Sequence[str] = (),
+    within: str | None = None,
     level: float = 0.95,
     command: str = "",
 ) -> Results:
@@ -62,16 +65,21 @@ def evaluate_conformal(
         alpha: The share of targets that may be missed.
         methods: Fits such as :func:`fit_thr`, called with the validation predictions and ``alpha``;
             by default THR and APS for classes, CQR and normalised residuals for numbers.
+        by: Columns of the predictions by whose values coverage is had too.
+        within: A column whose every value gets a threshold of its own, and with it the promise for each
+            value; the validation rows need it as well.
         level: Confidence level of every interval.
         command: The command line, kept in the results.
 
     Returns:
-        Rows ``conformal_coverage``, ``set_size`` or ``interval_width``, ``conformal_coverage_by_size``
-        and ``conformal_coverage_by_class``, the method and the goal in the variant. They can be added
-        to those of :func:`uncertain.evaluation.evaluate`, and the report shows them.
+        Rows ``conformal_coverage``, ``set_size`` or ``interval_width``, ``conformal_coverage_by_size``,
+        ``conformal_coverage_by_class`` and ``conformal_coverage_by_group``, the method and the goal in
+        the variant. They can be added to those of :func:`uncertain.evaluation.evaluate`, and the report
+        shows them.
 
     Raises:
-        ValueError: A source and training without validation rows, or what the fits raise.
+        ValueError: A source and training without validation rows, a column that is not there, or what
+            the fits raise.
 
     Example:
         >>> from uncertain.families import ArrayDistribution
@@ -99,12 +107,25 @@ def evaluate_conformal(
                 f"`validation` should hold calibration rows of every source and training, got none of "
                 f"source {case.source!r}, training {case.training!r}, task {case.task!r}."
             )
-        usual: Sequence[Fit] = (
-            (fit_thr, fit_aps) if case.is_classification else (fit_cqr, fit_normalised_residuals)
-        )
-        for fit in usual if methods is None else methods:
-            rows += conformal_rows(fit(known[key], alpha=alpha), case, level=level)
+        for fit in usual_fits(case) if methods is None else methods:
+            fitted = fit(known[key], alpha=alpha, **grouping(known[key], within))
+            rows += conformal_rows(fitted, case, **grouping(case, within), by=by, level=level)
     return Results.create(rows, command=command)
+
+
+def usual_fits(case: Predictions) -> tuple[Fit, Fit]:
+    """Return the methods that are judged where none are named."""
+    return (fit_thr, fit_aps) if case.is_classification else (fit_cqr, fit_normalised_residuals)
+
+
+def grouping(case: Predictions, within: str | None) -> dict[str, Any]:
+    """Return the ``groups=`` that give every value of a column a threshold, or nothing."""
+    return {} if within is None else {"groups": _named_values(case, within)}
+
+
+def _named_values(case: Predictions, column: str) -> NDArray[Any]:
+    """Return ``column=value`` of each row, (N,), as a subgroup is called."""
+    return np.array([f"{column}={value}" for value in column_text(case, column)])
 
 
 def conformal_rows(
@@ -113,6 +134,7 @@ def conformal_rows(
     *,
     groups: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    by: Sequence[str] = (),
     level: float = 0.95,
 ) -> list[Row]:
     """Return the figures of fitted sets or intervals on one labelled split.
@@ -122,6 +144,7 @@ def conformal_rows(
         case: The predictions, with targets; their own groups and weights are those of the rows.
         groups: (N,), where the fit had groups: their coverage is given too.
         weights: (N,) density ratios, where the fit had weights.
+        by: Columns of the predictions by whose values coverage is had too.
         level: Confidence level of every interval.
 
     Raises:
@@ -157,7 +180,11 @@ def conformal_rows(
             called = str(c) if case.class_names is None else case.class_names[c]
             table.add_part("conformal_coverage_by_class", called, target == c)
     if groups is not None:
-        names = np.asarray(groups).astype(str)
+        own = np.asarray(groups).astype(str)
+        for group in np.unique(own).tolist():
+            n = len(fitted.scores.values.get(group, ()))
+            table.add_part("conformal_coverage_by_group", group, own == group, n=n)
+    for names in (_named_values(case, column) for column in by):
         for group in np.unique(names).tolist():
             table.add_part("conformal_coverage_by_group", group, names == group)
     return with_leaks(table.rows, [_used(fitted, case)])
@@ -221,10 +248,30 @@ class _Table:
             )
         )
 
-    def add_part(self, metric: str, part: str, rows: NDArray[np.bool_]) -> None:
-        """Add the coverage of some rows, where they are enough to say anything."""
+    def add_part(self, metric: str, part: str, rows: NDArray[np.bool_], *, n: int = 0) -> None:
+        """Add the coverage of some rows, where they are enough to say anything.
+
+        ``n`` calibration rows of their own give it a law, and a p-value.
+        """
         if np.count_nonzero(rows) >= FEWEST:
-            self.add(metric, self.share(rows), part)
+            estimate = self.share(rows)
+            if n and self.has_law:
+                estimate = estimate._replace(p_value=self.p_value(rows, n))
+            self.add(metric, estimate, part)
+
+    @property
+    def has_law(self) -> bool:
+        """Whether the coverage of one threshold is Beta-binomial."""
+        fitted, case = self.fitted, self.case
+        exact = fitted.exact if isinstance(fitted, ConformalSets) else True
+        plain = not fitted.scores.weighted and case.weights is None and case.groups is None
+        return exact and plain and case.split == "test"
+
+    def p_value(self, rows: NDArray[np.bool_], n: int) -> float:
+        """Return the p-value of the coverage of some rows under the law of n calibration rows."""
+        covered = self.covered[rows]
+        alpha = self.fitted.scores.alpha
+        return coverage_p_value(int(covered.sum()), len(covered), n=n, alpha=alpha)
 
     def share(self, rows: NDArray[np.bool_] | slice = slice(None)) -> Estimate:
         """Return the coverage of some rows with its interval."""
@@ -252,11 +299,15 @@ def _marginal(table: _Table, limits: NDArray[np.float64]) -> Estimate:
     if isinstance(table.fitted, ConformalSets) and not table.fitted.exact:
         reasons.append("sets that are not randomised cover more than their law says")
         return estimate._replace(reason="; ".join(reasons))
-    if plain and case.split == "test":
-        p = coverage_p_value(int(table.covered.sum()), len(case), n=len(scores), alpha=scores.alpha)
+    if plain and table.has_law:
+        p = table.p_value(np.ones(len(case), dtype=bool), len(scores))
         estimate = estimate._replace(p_value=p)
     elif not plain:
-        reasons.append("its Beta-binomial law holds for plain rows and one threshold only")
+        reasons.append(
+            "its Beta-binomial law holds for each group"
+            if scores.grouped and table.has_law
+            else "its Beta-binomial law holds for plain rows and one threshold only"
+        )
     return estimate._replace(reason="; ".join(reasons))
 
 

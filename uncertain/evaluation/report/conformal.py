@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from uncertain.evaluation.conformal.printing import reading
 from uncertain.evaluation.formatting import p_text
 from uncertain.evaluation.report.glossary import CONFORMAL, entry
 from uncertain.evaluation.report.html import details, element, name, paragraph, text
@@ -61,7 +61,7 @@ def _whole(material: Material, rows: Sequence[Row]) -> str:
                 "class": "n", "role": "cell", "data-label": "p",
             }),
             cell(size, "Size"),
-            element("td", element("span", _reading(coverage)), {"role": "cell", "data-label": "Reading"}),
+            element("td", element("span", text(reading(coverage), longest=300)), {"role": "cell", "data-label": "Reading"}),
         ]  # fmt: skip
         body.append(line(head, cells))
     header = [
@@ -72,22 +72,6 @@ def _whole(material: Material, rows: Sequence[Row]) -> str:
     more = f"{hidden} more are in the table of all figures." if hidden > 0 else ""
     shown = table("Conformal coverage and size", header, body[:MOST])
     return shown + (paragraph(more, "note") if more else "")
-
-
-def _reading(row: Row | None) -> str:
-    """Return what a coverage says of its promise."""
-    if row is None or not math.isfinite(row.value):
-        return ""
-    goal = float(row.variant.split(",")[1])
-    if row.reason:
-        return text(row.reason, longest=300)
-    if row.p_value is not None:
-        if row.p_value >= 1 - row.level:
-            return "as promised"
-        return "less than promised" if row.value < goal else "more than promised"
-    if not row.has_interval or row.low <= goal <= row.high:
-        return "no evidence of a loss"
-    return "lost under the shift" if row.high < goal else "more than the goal"
 
 
 def _parts(material: Material, rows: Sequence[Row]) -> str:

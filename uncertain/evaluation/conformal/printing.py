@@ -1,0 +1,132 @@
+"""What conformal figures say, in the terminal and in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from uncertain.evaluation.console_lines import interval_name, print_lines, say
+from uncertain.evaluation.formatting import count, figure, interval, p_text
+from uncertain.evaluation.results import Results, Row
+from uncertain.terminal import Console
+
+FEW = 5
+"""Parts of a kind that are shown of each method: those of lowest coverage."""
+_SIZES = {"set_size": "classes in a set", "interval_width": "width"}
+_PARTS = {"size": "size", "class": "class", "group": "group"}
+
+
+def reading(row: Row | None) -> str:
+    """Return what a coverage says of its promise.
+
+    Args:
+        row: One of ``conformal_coverage``.
+
+    Example:
+        >>> reading(Row("conformal_coverage", 0.89, 0.8, 0.95, variant="THR,0.9", p_value=0.7))
+        'as promised'
+    """
+    if row is None or not math.isfinite(row.value):
+        return ""
+    goal = float(row.variant.split(",")[1])
+    if row.reason:
+        return row.reason
+    if row.p_value is not None:
+        if row.p_value >= 1 - row.level:
+            return "as promised"
+        return "less than promised" if row.value < goal else "more than promised"
+    if not row.has_interval or row.low <= goal <= row.high:
+        return "no evidence of a loss"
+    return "lost under the shift" if row.high < goal else "more than the goal"
+
+
+def print_conformal(results: Results, *, console: Console | None = None) -> None:
+    """Print coverage and size of every method, and where coverage is lowest.
+
+    Args:
+        results: From :func:`~uncertain.evaluation.evaluate_conformal`.
+        console: Where to print; the terminal by default.
+
+    Example:
+        >>> rows = [
+        ...     Row("conformal_coverage", 0.89, 0.8, 0.95, variant="THR,0.9", n=90, p_value=0.7),
+        ...     Row("set_size", 1.4, 1.3, 1.5, variant="THR,0.9", n=90),
+        ... ]
+        >>> print_conformal(Results(rows))  # doctest: +NORMALIZE_WHITESPACE
+        test: model, 90 rows
+        method  goal  coverage  95% interval    p    classes in a set
+        THR      0.9     0.890  [0.800, 0.950]  0.7  1.400 [1.300, 1.500]
+        THR: as promised
+    """
+    console = console or Console()
+    keys = dict.fromkeys((row.task, row.split, row.source, row.training) for row in results)
+    for place, key in enumerate(keys):
+        rows = [row for row in results if (row.task, row.split, row.source, row.training) == key]
+        if place:
+            say(console, "")
+        _print_case(rows, console)
+
+
+def _print_case(rows: Sequence[Row], console: Console) -> None:
+    whole = [row for row in rows if row.metric == "conformal_coverage"]
+    if not whole:
+        return
+    first = whole[0]
+    named = first.source + (f" ({first.training})" if first.training else "")
+    where = f"{first.task}, {first.split}" if first.task else first.split
+    shape = first.variant.split(",")[2:3]
+    title = ", ".join([f"{where}: {named}", f"{count(first.n)} rows", *shape])
+    say(console, title, style="bold")
+    sizes = {row.variant: row for row in rows if row.metric in _SIZES}
+    print_lines([_line(row, sizes.get(row.variant), whole) for row in whole], console)
+    for row in whole:
+        say(console, f"{_method(row)}: {reading(row)}", style="dim")
+    for kind in _PARTS:
+        parts = [row for row in rows if row.metric == f"conformal_coverage_by_{kind}"]
+        if parts:
+            _print_parts(parts, kind, console)
+
+
+def _line(row: Row, size: Row | None, whole: Sequence[Row]) -> dict[str, str]:
+    line = {
+        "method": _method(row),
+        "goal": row.variant.split(",")[1],
+        "coverage": figure(row),
+        interval_name(whole): interval(row),
+        "p": "" if row.p_value is None else p_text(row.p_value),
+    }
+    if size is not None:
+        line[_SIZES[size.metric]] = f"{figure(size)} {interval(size)}"
+    return line
+
+
+def _print_parts(parts: Sequence[Row], kind: str, console: Console) -> None:
+    methods: dict[str, list[Row]] = {}
+    for row in parts:
+        methods.setdefault(_method(row), []).append(row)
+    most = max(map(len, methods.values()))
+    few = f", the {FEW} of {most} where it is lowest" if most > FEW else ""
+    say(console, "")
+    say(console, f"Coverage by {kind}{few}", style="bold")
+    lines = [
+        {
+            "method": method,
+            _PARTS[kind]: _part(row),
+            "coverage": figure(row),
+            interval_name(parts): interval(row),
+            "p": "" if row.p_value is None else p_text(row.p_value),
+            "rows": count(row.n),
+        }
+        for method, rows in methods.items()
+        for row in (sorted(rows, key=lambda row: row.value)[:FEW] if most > FEW else rows)
+    ]
+    print_lines(lines, console)
+
+
+def _method(row: Row) -> str:
+    return row.variant.partition(",")[0]
+
+
+def _part(row: Row) -> str:
+    words = row.variant.split(",")[2:]
+    return ",".join(words[1:] if words[0] in ("by group", "shifted inputs") else words)
