@@ -91,7 +91,7 @@ def test_groups_weights_and_few_rows_are_told():
     rows = conformal_rows(fit_thr(calibration, groups=g), test, groups=new)
     marginal = next(r for r in rows if r.metric == "conformal_coverage")
     assert marginal.p_value is None
-    assert "plain rows and one threshold only" in marginal.reason
+    assert marginal.reason == "its Beta-binomial law holds for each group"
     assert marginal.variant == "THR,0.9,by group"
     groups = [r.variant for r in rows if r.metric == "conformal_coverage_by_group"]
     assert groups == ["THR,0.9,by group,0", "THR,0.9,by group,1"]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uncertain import keyed
+from uncertain.evaluation.auditing.codec import as_images, check_codec
 from uncertain.evaluation.auditing.findings import Finding
 from uncertain.intervals import delong
 
@@ -145,6 +146,7 @@ def _kinds(name: str, test: NDArray[np.generic], x: NDArray[np.generic]) -> Iter
                 "Were both stored by the same codec? " if codec else
                 "A good AUROC of a model shows nothing here: take a pair that differs in content.",
             )  # fmt: skip
+    yield from check_codec(about, _thinned(test), _thinned(x))
 
 
 def _statistics(
@@ -170,12 +172,9 @@ def plain_statistics(x: NDArray[np.generic]) -> dict[str, NDArray[np.float64]]:
         "spread": rows.std(axis=1),
         "zero share": (rows == 0).mean(axis=1),
     }
-    if x.ndim < 3 or (min(x.shape[-2:]) < 16 and x.ndim == 3 and x.shape[-1] in (1, 3)):
+    images = as_images(x)
+    if images is None:
         return found
-    images = x.astype(np.float64)
-    if images.ndim == 4 and images.shape[-1] in (1, 3) and images.shape[1] not in (1, 3):
-        images = np.moveaxis(images, -1, 1)
-    images = images.reshape(len(x), -1, *images.shape[-2:])
     ring = np.ones(images.shape[-2:], dtype=bool)
     ring[1:-1, 1:-1] = False
     across = np.abs(np.diff(images, axis=3)).mean(axis=(1, 2))

@@ -54,8 +54,8 @@ def print_conformal(results: Results, *, console: Console | None = None) -> None
         ... ]
         >>> print_conformal(Results(rows))  # doctest: +NORMALIZE_WHITESPACE
         test: model, 90 rows
-        method  goal  coverage  95% interval    p    classes in a set
-        THR      0.9     0.890  [0.800, 0.950]  0.7  1.400 [1.300, 1.500]
+        method  goal  coverage  95% interval    p     classes in a set
+        THR      0.9     0.890  [0.800, 0.950]  0.70  1.40 [1.30, 1.50]
         THR: as promised
     """
     console = console or Console()
