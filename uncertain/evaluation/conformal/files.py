@@ -158,8 +158,8 @@ def _read(
             f"{test} should hold predictions of {kinds[0]}, as {calibration} does, got {kinds[1]}: "
             "are they of the same model?"
         )
-    facts = {"source": case.source, "training": case.training, "task": case.task}
-    return dataclasses.replace(held, **facts), case
+    held = dataclasses.replace(held, source=case.source, training=case.training, task=case.task)
+    return held, case
 
 
 def _sets_table(
@@ -174,7 +174,7 @@ def _sets_table(
         name = value.method.lower()
         if isinstance(value, ConformalSets):
             columns[f"{name}_size"] = found.sum(axis=1)
-            columns[f"{name}_set"] = _named(found, case.class_names)
+            columns[f"{name}_set"] = _named(found.astype(np.bool_), case.class_names)
         else:
             columns |= {f"{name}_low": found[:, 0], f"{name}_high": found[:, 1]}
     return pa.table(columns)
