@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,23 @@ def test_trainings_judged_on_different_rows_have_a_spread_only():
     ]
     assert row.over == "trainings"
     assert row.value == pytest.approx(np.mean(values))
+
+
+def test_splits_that_agree_by_chance_are_no_certainty():
+    cases = [
+        classifier(40, seed=s, training=str(s), row_ids=np.arange(40) + 5 * s, training_rows=360)
+        for s in range(3)
+    ]
+    rows = [
+        replace(row, value=0.0, low=0.0, high=high)
+        for case, high in zip(cases, (0.1, 0.2, 0.3), strict=True)
+        for row in judge_one(case, replicates=100)
+        if row.metric == "ece_debiased"
+    ]
+    found = [row for row in across_trainings(rows, cases) if row.metric == "ece_debiased"]
+    both = [row for row in found if row.over == "both"]
+    assert both
+    assert all((row.low, row.high) == (0.0, pytest.approx(0.2)) for row in both)
 
 
 def test_trainings_with_ids_may_come_in_any_order():

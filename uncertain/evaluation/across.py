@@ -206,7 +206,15 @@ def _over_splits(trained: Sequence[Row], share: float | None, level: float) -> l
     values = [row.value for row in trained]
     if share is None or trained[0].metric in _WITHOUT_INTERVAL or not np.isfinite(values).all():
         return []
-    return [corrected_resampled_t(values, test_share=share, level=level, n=trained[0].n)]
+    found = corrected_resampled_t(values, test_share=share, level=level, n=trained[0].n)
+    if found.low == found.high and all(row.has_interval for row in trained):
+        # Figures that end at a bound (a debiased error of 0 on every split) show no spread, but
+        # that is no certainty: the splits' own intervals over rows stand for it.
+        low, high = (
+            float(np.mean([getattr(row, end) for row in trained])) for end in ("low", "high")
+        )
+        found = found._replace(low=min(low, found.low), high=max(high, found.high))
+    return [found]
 
 
 def _over_both(mean: Estimate, trained: Sequence[Row], level: float) -> Estimate:
