@@ -38,6 +38,7 @@ class ReadingOrder:
         "plot_judge_your_predictions.py",
         "plot_compare_under_shift.py",
         "plot_when_to_abstain.py",
+        "plot_label_measures.py",
     )
 
     def __init__(self, folder: str) -> None:

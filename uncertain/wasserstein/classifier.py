@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from uncertain import checks
 from uncertain.discrepancy import Wasserstein2Parts, gaussian_wasserstein2_parts, stein_squared
+from uncertain.discrepancy.derivatives import squared_gaps
 from uncertain.fit import Batch
 from uncertain.wasserstein.head import Covariance, GaussianHead, HeadOutput
 from uncertain.wasserstein.parts import DistanceParts, particle_spread
@@ -176,28 +178,32 @@ class WassersteinClassifier(nn.Module):
             ValueError: For classes that there are not, or rows of y that do not sum to one.
             TypeError: For labels that are not whole numbers.
         """
-        wanted = self._wanted(batch.y)
+        y = self._checked(batch.y)
         measures = self.measures(batch.x)
         parts = self._distances(measures)
-        log_probs = self._logits(parts).log_softmax(-1)
-        pulled = parts.location + self.shape_weight * parts.shape
-        values = (wanted * (self.pull * pulled - log_probs)).sum(-1)
+        values = F.cross_entropy(self._logits(parts), y, reduction="none")
+        if self.pull:
+            pulled = parts.location + self.shape_weight * parts.shape
+            values = values + self.pull * _at(pulled, y)
         if self.invariance_weight and measures.mean.shape[1] >= STEIN_PARTICLES:
-            values = values + self.invariance_weight * self._invariance(measures, wanted)
+            values = values + self.invariance_weight * _at(self._invariance(measures), y)
         return batch.mean(values)
 
     def _distances(self, measures: HeadOutput) -> Wasserstein2Parts:
         """Return location and shape (N, C), means over particles."""
-        inner = -3 if self.covariance == "full" else -2
         deviations = self.targets.deviations()
-        parts = gaussian_wasserstein2_parts(
-            measures.mean.unsqueeze(-2),
-            measures.factor.unsqueeze(inner),
-            self.targets.means.to(deviations),
-            deviations,
-            cholesky=True,
-        )
-        return Wasserstein2Parts(parts.location.mean(1), parts.shape.mean(1))
+        means = self.targets.means.to(deviations)
+        mean, factor = measures
+        if self.covariance == "full":
+            parts = gaussian_wasserstein2_parts(
+                mean.unsqueeze(-2), factor.unsqueeze(-3), means, deviations, cholesky=True
+            )
+            return Wasserstein2Parts(parts.location.mean(1), parts.shape.mean(1))
+        # Diagonal covariances, or none: both parts are Euclidean, and a step is short.
+        location = squared_gaps(mean.unsqueeze(-2), means).mean(1)
+        if self.covariance == "none":
+            return Wasserstein2Parts(location, deviations.square().sum(-1).expand_as(location))
+        return Wasserstein2Parts(location, squared_gaps(factor.unsqueeze(-2), deviations).mean(1))
 
     def _total(self, parts: Wasserstein2Parts) -> Tensor:
         return parts.shape if self.centered else parts.total()
@@ -206,18 +212,18 @@ class WassersteinClassifier(nn.Module):
         total = self._total(parts)
         return -total / self.log_temperature.to(total).exp()
 
-    def _wanted(self, y: Any) -> Tensor:
-        """Return the share of each class (N, C) that a row's label asks for."""
+    def _checked(self, y: Any) -> Tensor:
+        """Return labels (N,) as int64, or the share of each class (N, C)."""
         labels = torch.as_tensor(y)
         if labels.ndim == 2:
             checks.check_shape("y", labels, ("N", self.num_classes), hint="a share a class")
             checks.check_probabilities("y", labels)
-            return labels
+            return labels.to(torch.promote_types(self.log_temperature.dtype, torch.float32))
         checks.check_labels("y", labels, self.num_classes)
-        return nn.functional.one_hot(labels.long(), self.num_classes)
+        return labels.long()
 
-    def _invariance(self, measures: HeadOutput, wanted: Tensor) -> Tensor:
-        """Return the kernel discrepancy of each row's particles from what it is to be, (N,)."""
+    def _invariance(self, measures: HeadOutput) -> Tensor:
+        """Return the kernel discrepancy of each row's particles from each class, (N, C)."""
         shape = measures.mean.shape
         if self.training:
             noise = torch.randn_like(measures.mean)
@@ -230,9 +236,14 @@ class WassersteinClassifier(nn.Module):
             drawn = measures.mean + measures.factor * noise
         deviations = self.targets.deviations()
         means = self.targets.means.to(deviations)
-        # Whitened by each class that has a share, so that the kernel's width fits all of them.
+        # Whitened by each class, so that the kernel's width fits all of them.
         points = (drawn.unsqueeze(1) - means[:, None]) / deviations[:, None]
-        return (wanted * stein_squared(points, -points)).sum(-1)
+        return stein_squared(points, -points)
+
+
+def _at(values: Tensor, y: Tensor) -> Tensor:
+    """Return each row's value at its label, or the mean by its shares."""
+    return values.gather(1, y[:, None])[:, 0] if y.ndim == 1 else (values * y).sum(-1)
 
 
 def _check_targets(

@@ -1,0 +1,266 @@
+"""The classifier beside its formula: distances, objective, particles, soft labels, refusals."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from uncertain import predictive
+from uncertain.baselines import PrototypeHead
+from uncertain.discrepancy import gaussian_wasserstein2_squared, stein_squared
+from uncertain.fit import Batch, fit
+from uncertain.wasserstein import LabelMeasures, Perturbed, PointCloud, WassersteinClassifier
+
+C, D, F = 3, 4, 6
+
+
+def points(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def jitter(x: Tensor, generator: torch.Generator) -> Tensor:
+    return x + 0.3 * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+
+
+def build(**settings: Any) -> WassersteinClassifier:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        backbone = nn.Sequential(nn.Linear(5, F), nn.Tanh())
+    return WassersteinClassifier(backbone, F, C, label_dim=D, **settings).double().eval()
+
+
+def whole(x: Tensor, y: Tensor) -> Batch:
+    return Batch(x, y, torch.ones(len(x), dtype=torch.float64), torch.arange(len(x)), len(x))
+
+
+def slow_distances(model: WassersteinClassifier, x: Tensor) -> Tensor:
+    """One particle and one class after the other, with matrices."""
+    mean, factor = model.measures(x)
+    deviations = model.targets.deviations()
+    rows = []
+    for i in range(len(x)):
+        row = []
+        for k in range(C):
+            each = []
+            for j in range(mean.shape[1]):
+                root = factor[i, j]
+                cov = root @ root.T if root.ndim == 2 else torch.diag(root.expand(D) ** 2)
+                target = torch.diag(deviations[k] ** 2)
+                each.append(
+                    gaussian_wasserstein2_squared(mean[i, j], cov, model.targets.means[k], target)
+                )
+                if model.centered:
+                    each[-1] = each[-1] - mean[i, j].square().sum()
+            row.append(torch.stack(each).mean())
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "diagonal": {},
+    "full": {"covariance": "full"},
+    "none": {"covariance": "none"},
+    "centered": {"centered": True},
+    "centered full": {"centered": True, "covariance": "full"},
+    "particles": {"inputs": Perturbed(jitter, particles=3)},
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_distances_are_means_over_particles(settings: dict[str, Any]) -> None:
+    model, x = build(**settings), points(4, 5)
+    wanted = slow_distances(model, x)
+    ours = model.class_distances(x)
+    torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(model.distance(x), ours.amin(1))
+    assert torch.equal(model.score(x), model.distance(x))
+    logits = -ours / D
+    torch.testing.assert_close(model(x).logits, logits - logits.logsumexp(1, keepdim=True))
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_the_parts_make_up_the_distance(settings: dict[str, Any]) -> None:
+    model, x = build(**settings), points(4, 5)
+    parts = model.distance_parts(x)
+    assert torch.equal(parts.nearest, model(x).logits.argmax(1))
+    total = parts.shape if model.centered else parts.location + parts.shape
+    torch.testing.assert_close(total, model.distance(x))
+    mean = model.measures(x).mean
+    if mean.shape[1] == 1:
+        assert parts.between.isnan().all()
+    else:
+        biased = (mean - mean.mean(1, keepdim=True)).square().sum(-1).mean(1)
+        number = mean.shape[1]
+        torch.testing.assert_close(biased, (number - 1) / number * parts.between)
+        centre = (mean.mean(1) - model.targets.means[parts.nearest]).square().sum(-1)
+        torch.testing.assert_close(parts.location, centre + biased)
+    assert (parts.within >= 0).all()
+
+
+def test_without_covariance_it_is_a_prototype_head() -> None:
+    model, x = build(covariance="none"), points(7, 5)
+    head = PrototypeHead(model.targets.means.detach(), temperature=float(D))
+    mean = model.measures(x).mean[:, 0]
+    torch.testing.assert_close(model(x).logits, head(mean).logits)
+
+
+def test_the_objective_is_its_formula() -> None:
+    x, y = points(6, 5), torch.arange(6) % C
+    model = build(pull=0.3, shape_weight=2.0, temperature=1.5)
+    mean, factor = (part[:, 0] for part in model.measures(x))
+    gap = (mean - model.targets.means[y]).square().sum(1)
+    shape = (factor - model.targets.deviations()[y]).square().sum(1)
+    cross = (slow_distances(model, x) / 1.5).neg().log_softmax(1).gather(1, y[:, None])[:, 0].neg()
+    wanted = (cross + 0.3 * (gap + 2 * shape)).mean()
+    torch.testing.assert_close(model.objective(whole(x, y)), wanted, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_the_invariance_term_is_the_discrepancy_of_each_rows_particles(covariance: str) -> None:
+    x, y = points(3, 5), torch.tensor([2, 0, 1])
+    settings: dict[str, Any] = {
+        "covariance": covariance,
+        "inputs": Perturbed(jitter, particles=8, train_particles=(8,)),
+    }
+    without, model = build(**settings), build(invariance_weight=0.7, **settings)
+    extra = model.objective(whole(x, y)) - without.objective(whole(x, y))
+    mean, factor = model.measures(x)
+    noise = torch.randn((8, D), generator=torch.Generator().manual_seed(0)).double()
+    values = []
+    for i in range(3):
+        root = factor[i] if covariance == "full" else torch.diag_embed(factor[i])
+        drawn = mean[i] + (root @ noise[..., None])[..., 0]
+        white = (drawn - model.targets.means[y[i]]) / model.targets.deviations()[y[i]]
+        values.append(stein_squared(white, -white))
+    torch.testing.assert_close(extra, 0.7 * torch.stack(values).mean())
+
+
+def test_few_particles_leave_the_invariance_term_out() -> None:
+    x, y = points(3, 5), torch.tensor([2, 0, 1])
+    few = Perturbed(jitter, particles=4)
+    with_term, without = build(inputs=few, invariance_weight=1.0), build(inputs=few)
+    assert torch.equal(with_term.objective(whole(x, y)), without.objective(whole(x, y)))
+
+
+def test_label_distributions_mix_the_objectives_of_their_labels() -> None:
+    x, shares = points(5, 5), points(5, C, seed=1).softmax(1)
+    model = build(
+        inputs=Perturbed(jitter, particles=8, train_particles=(8,)), invariance_weight=0.5
+    )
+    rows = []
+    for i in range(5):
+        each = [model.objective(whole(x[i : i + 1], torch.tensor([k]))) for k in range(C)]
+        rows.append((shares[i] * torch.stack(each)).sum())
+    torch.testing.assert_close(model.objective(whole(x, shares)), torch.stack(rows).mean())
+    sure = nn.functional.one_hot(torch.arange(5) % C, C).double()
+    torch.testing.assert_close(
+        model.objective(whole(x, sure)), model.objective(whole(x, torch.arange(5) % C))
+    )
+
+
+def test_the_mean_distance_does_not_depend_on_the_number_of_particles() -> None:
+    x = points(4, 5).repeat(500, 1) + torch.arange(2000)[:, None] * 1e-9  # other views a row
+    means, errors = [], []
+    for particles in (1, 4, 16):
+        model = build(inputs=Perturbed(jitter, particles=particles))
+        with torch.no_grad():
+            distances = model.class_distances(x).unflatten(0, (500, 4))
+        means.append(distances.mean(0))
+        errors.append(distances.std(0) / 500**0.5)
+    for mean, error in zip(means[1:], errors[1:], strict=True):
+        slack = 4.5 * (error.square() + errors[0].square()).sqrt()
+        assert ((mean - means[0]).abs() < slack).all()
+    assert (errors[2] < errors[0]).all()
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_gradients_are_those_of_finite_differences(settings: dict[str, Any]) -> None:
+    model, y = build(**settings), torch.tensor([1, 2])
+
+    def loss(scaled: Tensor) -> Tensor:
+        return model.objective(whole(scaled, y))
+
+    if "inputs" in settings:  # Its views are keyed by what the row contains.
+        model.inputs = None
+    assert torch.autograd.gradcheck(loss, [points(2, 5).requires_grad_()], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"covariance": "full"}, {"centered": True}],
+    ids=["diagonal", "full", "centered"],
+)
+def test_it_learns_three_clusters(settings: dict[str, Any]) -> None:
+    y = torch.arange(90) % C
+    x = (3 * torch.eye(5)[y] + 0.3 * points(90, 5).float()).float()
+    model = build(**settings).float()
+    fit(
+        model,
+        (x, y),
+        steps=150,
+        batch_size=30,
+        seed=0,
+        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=0.02),
+    )
+    predicted = predictive.predict(model, x)
+    assert (predicted.logits.argmax(1) == y).float().mean() > 0.95
+    strange = model.eval().distance(-20 * torch.ones(4, 5))
+    if not model.centered:
+        assert strange.min() > model.distance(x).median()
+
+
+def test_a_centred_distance_has_no_location() -> None:
+    model, x = build(centered=True), points(4, 5)
+    before = model.class_distances(x)
+    model.head.mean.bias.data.add_(5.0)
+    torch.testing.assert_close(model.class_distances(x), before)
+    y = torch.arange(4) % C
+    pulled = model.objective(whole(x, y))
+    model.head.mean.bias.data.sub_(5.0)
+    assert pulled > model.objective(whole(x, y))  # It is asked to stay small all the same.
+
+
+def test_points_of_a_cloud_are_its_particles() -> None:
+    backbone = nn.Sequential(nn.Linear(3, F), nn.Tanh())
+    model = WassersteinClassifier(backbone, F, C, label_dim=D, inputs=PointCloud()).eval()
+    cloud = points(2, 10, 3).float()
+    assert model.measures(cloud).mean.shape == (2, 10, D)
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model(cloud).logits, model(cloud[:, order]).logits)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_bad_input_is_told() -> None:
+    with pytest.raises(
+        ValueError, match=r"`covariance` should be 'diagonal' or 'full' .*point mass"
+    ):
+        build(centered=True, covariance="none")
+    with pytest.raises(ValueError, match=r"`targets.centered` should be False"):
+        build(targets=LabelMeasures.code_book(C, D))
+    with pytest.raises(ValueError, match=rf"`targets.means` should have shape \({C}, {D}\)"):
+        build(targets=LabelMeasures.random(C + 1, D))
+    with pytest.raises(ValueError, match=r"`label_dim` should lie in .* noise in more dimensions"):
+        WassersteinClassifier(nn.Identity(), 9, C, label_dim=9, invariance_weight=1.0)
+    with pytest.raises(ValueError, match="for an invariance term, got 'none'"):
+        build(covariance="none", invariance_weight=1.0)
+    for name in ("pull", "shape_weight", "invariance_weight"):
+        with pytest.raises(ValueError, match=f"`{name}` should lie in"):
+            build(**{name: -1.0})
+    with pytest.raises(ValueError, match="`temperature` should lie in"):
+        build(temperature=0.0)
+    with pytest.raises(ValueError, match="`num_classes` should lie in"):
+        WassersteinClassifier(nn.Identity(), F, 0)
+    model, x = build(), points(2, 5)
+    with pytest.raises(ValueError, match="`y` should be class indices from 0 to 2, got 3"):
+        model.objective(whole(x, torch.tensor([0, 3])))
+    with pytest.raises(ValueError, match="`y` should have rows that sum to 1"):
+        model.objective(whole(x, torch.full((2, C), 0.5)))
+    with pytest.raises(ValueError, match=r"`y` should have shape \(N, 3\)"):
+        model.objective(whole(x, torch.full((2, 2), 0.5)))
+    with pytest.raises(ValueError, match=r"`backbone\(x\)` should have shape \(2, 7\)"):
+        WassersteinClassifier(nn.Linear(5, F).double(), 7, C)(x)
+    with pytest.raises(TypeError, match=r"`backbone` should return floating features .* got tuple"):
+        WassersteinClassifier(nn.LSTM(5, F).double(), F, C)(x)
+    with pytest.raises(ValueError, match="logits"):
+        model(x * torch.nan)
