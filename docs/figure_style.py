@@ -37,6 +37,7 @@ class ReadingOrder:
     NAMES = (
         "plot_judge_your_predictions.py",
         "plot_compare_under_shift.py",
+        "plot_perturbed_inputs.py",
         "plot_when_to_abstain.py",
         "plot_label_measures.py",
     )

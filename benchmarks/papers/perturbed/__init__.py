@@ -1,0 +1,1 @@
+"""Parts of ``wasserstein_classification.py``: tasks, training views, models, judging, figures."""
