@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.gp import references
@@ -52,6 +54,36 @@ def test_forms_are_products_with_each_rows_own_psi2() -> None:
     torch.testing.assert_close(psi2_forms(*inputs(), a), expected, rtol=1e-11, atol=1e-13)
     empty = [t[:0] for t in inputs()[:2]]
     assert psi2_forms(*empty, inputs()[2], a).shape == (0, 3)
+
+
+@hypothesis.given(
+    rows=st.integers(0, 5),
+    latent=st.integers(1, 3),
+    points=st.integers(1, 4),
+    scale=st.sampled_from([1e-3, 1.0, 30.0]),
+    seed=st.integers(0, 99),
+)
+@hypothesis.settings(max_examples=30)
+def test_laws_hold_for_any_shape_and_scale(
+    rows: int, latent: int, points: int, scale: float, seed: int
+) -> None:
+    mean, variance, z = inputs(rows, latent, points, seed)
+    mean, variance, z = scale * mean, scale * variance, scale * z
+    found = psi2(mean, variance, z)
+    torch.testing.assert_close(
+        found, references.psi2_rows(mean, variance, z).sum(0), rtol=1e-9, atol=1e-300
+    )
+    assert torch.equal(found, found.T)
+    assert torch.linalg.eigvalsh(found).min() >= -1e-12 * max(rows, 1)
+    single = psi1(mean, variance, z)
+    assert ((single >= 0) & (single <= 1)).all()
+    # E k k >= (E k)^2, and no row is more than one row.
+    assert (found.diagonal() >= single.square().sum(0) - 1e-12).all()
+    assert (found.diagonal() <= rows + 1e-12).all()
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(
+        psi2(mean[order], variance[order], z), found, rtol=1e-11, atol=1e-300
+    )
 
 
 def test_they_are_means_over_draws() -> None:

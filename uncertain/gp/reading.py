@@ -34,6 +34,14 @@ class MetricField(NamedTuple):
         quantiles: (N, L, D) of the posterior of each of the ordered eigenvalues.
         departure: (N,), how far W is from the derivative of h, relative to the latter. Above a half
             the field is no picture of how the model varies: look at the local metric.
+
+    Example:
+        >>> w = torch.tensor([[[0.0, 2.0]]])  # one latent dimension, deaf to the first input
+        >>> field = metric_field(
+        ...     w, torch.zeros(1, 1), scale=torch.ones(2), jacobian=w, levels=(0.5,)
+        ... )
+        >>> field.lengthscales
+        tensor([[0.5000,    inf]])
     """
 
     metric: Float[Tensor, "N D D"]
