@@ -132,6 +132,31 @@ def test_a_distribution_that_refuses_its_parameters_is_named():
     assert same_bits(state_of(model), states[-1])
 
 
+def test_arithmetic_that_fails_is_a_failure_of_the_step():
+    """What raises ArithmeticError (a matrix without a factor) would have been a number that is not one."""
+    model, states = Classes(), []
+
+    def objective(batch):
+        if len(states) > 3:
+            raise FloatingPointError("`K` has no factor.")
+        return nll(model)(batch)
+
+    with pytest.raises(
+        NonFiniteError, match=r"`objective` .* step 4 \(`K` has no factor\.\)"
+    ) as caught:
+        fit(
+            model,
+            classification(),
+            objective=objective,
+            steps=9,
+            batch_size=8,
+            callbacks=[states_of(model, states)],
+        )
+    assert isinstance(caught.value.__cause__, FloatingPointError)
+    assert (caught.value.step, caught.value.restored) == (3, 3)
+    assert same_bits(state_of(model), states[3])
+
+
 def test_a_finite_mistake_of_the_model_stays_its_own():
     class Negative(nn.Linear):
         def forward(self, x):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.gp import references
-from uncertain.fit import Batch, fit
+from uncertain.fit import Batch, Hooks, NonFiniteError, fit
 from uncertain.gp import Deformation, ThinDeepGP, bounds
 from uncertain.predictive import decompose
 
@@ -227,6 +227,23 @@ def test_batches_lead_where_the_whole_does() -> None:
     fit(model.train(), (x, y), steps=60, batch_size=20, optimizer=adam(0.02))
     model.condition(x, y)
     assert float(model.eval().objective(whole(x, y)).detach()) < before - 0.1
+
+
+def test_training_that_breaks_stops_and_keeps_the_last_good_state() -> None:
+    x, y = data()
+    model = ThinDeepGP.from_data(x, y, num_inducing=6)
+
+    def spoil(run: Any) -> Hooks:
+        def gradient() -> None:
+            if run.step == 2:
+                model.inducing_points.grad.fill_(math.inf)  # type: ignore[union-attr]
+
+        return Hooks(gradient=gradient)
+
+    with pytest.raises(NonFiniteError, match=r"`objective` is not finite at step 4 \(`K_ZZ of f`"):
+        fit(model, (x, y), steps=9, batch_size=40, callbacks=[spoil], optimizer=adam(0.01))
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    assert model(x).mean.isfinite().all()
 
 
 def test_given_points_need_no_clustering(monkeypatch: pytest.MonkeyPatch) -> None:

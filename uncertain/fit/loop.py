@@ -111,7 +111,8 @@ def fit(
 
     Raises:
         TypeError, ValueError: For arguments that do not fit, before anything is trained.
-        NonFiniteError: Where a loss or gradient is not finite: it names the step, the term and the
+        NonFiniteError: Where a loss or gradient is not finite, or the objective raises an
+            ``ArithmeticError`` (a matrix without a factor): it names the step, the term and the
             rows, and the model holds the last good state.
         Interrupted: After Ctrl-C, once the step under way is finished and, with ``checkpoints``,
             saved.

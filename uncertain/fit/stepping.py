@@ -131,9 +131,10 @@ def _precision(run: Run) -> contextlib.AbstractContextManager[object]:
 def _evaluate(
     run: Run, batch: Batch, good: LastGood, function: Callable[[Batch], Mapping[str, Tensor]]
 ) -> Mapping[str, Tensor]:
-    """Return the terms; fail, on every rank, where numbers spoilt a distribution on the way."""
+    """Return the terms; fail, on every rank, where numbers spoilt what was made of them on the way."""
     terms: Mapping[str, Tensor] = {}
-    spoilt, cause = "", None
+    spoilt, detail = "", "found by the distribution's own check"
+    cause: Exception | None = None
     try:
         with _precision(run):
             terms = function(batch)
@@ -142,11 +143,13 @@ def _evaluate(
         if not spoilt:
             raise
         cause = error
+    except ArithmeticError as error:  # a matrix without a factor, say
+        spoilt, detail, cause = "objective", str(error), error
     if run.world.size > 1:
         failures = run.world.sum(torch.tensor([float(bool(spoilt))], device=run.device))
         spoilt = spoilt or ("prediction of another rank" if failures.item() else "")
     if spoilt:
-        _fail(run, batch, good, spoilt, "found by the distribution's own check", cause)
+        _fail(run, batch, good, spoilt, detail, cause)
     return terms
 
 
