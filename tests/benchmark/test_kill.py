@@ -63,7 +63,9 @@ def test_ten_kills_change_nothing_but_times(undisturbed: Path, tmp_path: Path) -
     out = tmp_path / "run"
     for number, point in enumerate(DEATHS):
         mark = tmp_path / f"died-{number}"
-        killed = start(out, workers=2, DIE_AT=point, DIED=str(mark))
+        # Any number of workers goes on from where another died, and each costs an import of torch.
+        workers = 2 if number % 3 == 0 else 1
+        killed = start(out, workers=workers, DIE_AT=point, DIED=str(mark))
         assert killed.returncode == -signal.SIGKILL, f"{point}: {killed.stderr}"
         assert mark.read_text() == point
     finished = start(out, workers=2)
