@@ -209,6 +209,19 @@ CASES |= {
     "batch_ensemble_regression": Case(
         lambda s: baselines.BatchEnsemble(gaussian(s), members=3, seed=s), targets=0
     ),
+    "packed_ensemble": Case(
+        lambda s: baselines.PackedEnsemble(
+            Softmax(baselines.packed_mlp(5, C, members=3, hidden=(12, 12), seed=s)), members=3
+        ),
+        passes=1,
+    ),
+    "packed_ensemble_regression": Case(
+        lambda s: baselines.PackedEnsemble(
+            baselines.GaussianRegression(baselines.packed_mlp(5, 2, members=3, seed=s)), members=3
+        ),
+        targets=0,
+        passes=1,
+    ),
     "sngp": Case(lambda s: _sngp(s)),
 }
 CASES["thin_deep_gp"] = Case(lambda s: _thin_deep(s), targets=0, passes=1)

@@ -28,6 +28,7 @@ from uncertain.baselines.networks import (
     mlp,
     resnet,
 )
+from uncertain.baselines.packed_ensemble import PackedEnsemble, PackedMLP, packed_mlp
 from uncertain.baselines.point_network import PointNet, pointnet
 from uncertain.baselines.prototypes import PrototypeHead
 from uncertain.baselines.sngp import SNGP
@@ -56,6 +57,8 @@ __all__ = [
     "MonteCarloDropout",
     "NetworkParts",
     "OnFeatures",
+    "PackedEnsemble",
+    "PackedMLP",
     "PointNet",
     "PrototypeHead",
     "ResNet",
@@ -64,6 +67,7 @@ __all__ = [
     "cost",
     "gradient_boosted_trees",
     "mlp",
+    "packed_mlp",
     "pointnet",
     "random_forest",
     "resnet",
