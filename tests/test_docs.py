@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 from uncertain.cli import app
-from uncertain.evaluation.results import METRICS
+from uncertain.evaluation.row_order import METRICS
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -16,7 +16,7 @@ from uncertain.benchmark.cells import run_cell, try_candidate, tuning_file
 from uncertain.benchmark.plan import Plan, make_plan
 from uncertain.benchmark.tasks import load_splits
 from uncertain.evaluation import Results
-from uncertain.evaluation.results import is_sanity
+from uncertain.evaluation.row_order import is_sanity
 
 SMALL = "tests.benchmark.small_models"
 DIGITS = Task("digits", "classification", "digits", "mlp", 3, 6, ood=("noise",))

@@ -25,7 +25,8 @@ from uncertain.evaluation.report.html import clean, element
 from uncertain.evaluation.report.material import Material
 from uncertain.evaluation.report.mistakes import confident_mistakes
 from uncertain.evaluation.report.tables import summary
-from uncertain.evaluation.results import METRICS, Results, Row
+from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.row_order import METRICS
 from uncertain.families import ArrayDistribution
 
 N, C = 1000, 5

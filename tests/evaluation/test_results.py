@@ -10,7 +10,9 @@ from hypothesis import given
 from uncertain.evaluation import results_files
 from uncertain.evaluation.formatting import number
 from uncertain.evaluation.provenance import versions
-from uncertain.evaluation.results import FIELDS, Results, Row, natural_key
+from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.row import FIELDS
+from uncertain.evaluation.row_order import natural_key
 from uncertain.intervals import Estimate, undefined
 
 NAN = float("nan")

@@ -164,11 +164,11 @@ if TYPE_CHECKING:
     from uncertain.evaluation.regression import regression_estimates as regression_estimates
     from uncertain.evaluation.report import write_report as write_report
     from uncertain.evaluation.results import Results as Results
-    from uncertain.evaluation.results import Row as Row
     from uncertain.evaluation.risk_control import Controlled as Controlled
     from uncertain.evaluation.risk_control import control_risk as control_risk
     from uncertain.evaluation.risk_control import control_selective_risk as control_selective_risk
     from uncertain.evaluation.risk_control import learn_then_test as learn_then_test
+    from uncertain.evaluation.row import Row as Row
     from uncertain.evaluation.rows import write_rows as write_rows
     from uncertain.evaluation.scod import scod_cost as scod_cost
     from uncertain.evaluation.scores import brier as brier
@@ -191,7 +191,7 @@ _HOMES = {
     "RepeatedRowsWarning": "predictions",
     "Results": "results",
     "Retraining": "disentanglement",
-    "Row": "results",
+    "Row": "row",
     "accuracy": "classification",
     "adaptive_calibration_error": "calibration",
     "area_under_generalised_risk_coverage": "ranking",

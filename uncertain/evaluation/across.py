@@ -18,7 +18,8 @@ from uncertain.evaluation.alignment import canonical_order, in_one_order, same_r
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.ranking_sums import SELECTIVE
 from uncertain.evaluation.resampling import overlap
-from uncertain.evaluation.results import Row, natural_key
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_order import natural_key
 from uncertain.evaluation.row_scores import row_scores, split_variant
 from uncertain.evaluation.worst import worst_of_trainings
 from uncertain.intervals import (

@@ -26,7 +26,8 @@ from uncertain.evaluation.leakage import LEAK, with_leaks
 from uncertain.evaluation.pair_letters import adjusted, lettered
 from uncertain.evaluation.pairs import compare_sources
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.results import Results, Row, natural_key
+from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.row_order import natural_key
 from uncertain.intervals import mean_ranks, normal_quantile
 
 Family = Literal["figure", "all"]

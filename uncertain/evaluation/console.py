@@ -11,7 +11,8 @@ from uncertain.evaluation.console_lines import interval_name, plain, print_lines
 from uncertain.evaluation.formatting import count, decimals, figure, interval, number, p_text
 from uncertain.evaluation.leakage import LEAK, leaks_of
 from uncertain.evaluation.pair_letters import claim_remarks
-from uncertain.evaluation.results import Results, Row, is_sanity
+from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.row_order import is_sanity
 from uncertain.evaluation.temperature_scaled import as_raw, is_scaled
 from uncertain.evaluation.uncertainty import DETECTOR
 from uncertain.evaluation.worst import worst_name

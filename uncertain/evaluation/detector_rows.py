@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from uncertain.evaluation.pair_letters import Letters, Ranking, adjusted, claim_remark, letters_of
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.results import Row, natural_key
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_order import natural_key
 from uncertain.evaluation.sides import both_groups, both_weights
 from uncertain.evaluation.uncertainty import DETECTOR, detectors_scores
 from uncertain.intervals import Estimate, delong, delong_difference, over_trainings

@@ -28,7 +28,8 @@ from pathlib import Path
 from uncertain import checks
 from uncertain.evaluation.formatting import decimals, interval, number
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.results import Results, Row, natural_key
+from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.row_order import natural_key
 
 _COMPARED: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,

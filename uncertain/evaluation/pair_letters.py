@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uncertain.evaluation.results import Row, natural_key
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_order import natural_key
 from uncertain.intervals import CLAIM_TRAININGS, holm, rank_groups
 
 _CLAIM = "a claim about methods needs at least"

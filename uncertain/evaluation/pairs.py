@@ -30,7 +30,8 @@ from uncertain.evaluation.pair_letters import (
 )
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.resampling import overlap, shares_tested
-from uncertain.evaluation.results import Row, natural_key
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_order import natural_key
 from uncertain.evaluation.row_scores import HIGHER_IS_BETTER, row_scores, split_variant
 from uncertain.intervals import (
     Estimate,

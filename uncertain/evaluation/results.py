@@ -9,227 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from uncertain import atomic, checks
-from uncertain.intervals import Estimate
+from uncertain.evaluation.row import Row as Row
+from uncertain.evaluation.row_order import natural_key, sort_key
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-Kind = Literal["estimate", "difference", "null", "undefined"]
-Over = Literal["items", "trainings", "both"]
-KINDS = ("estimate", "difference", "null", "undefined")
-OVER = ("items", "trainings", "both")
 FORMAT = "uncertain.results"
 FORMAT_VERSION = 1
-
-METRICS = (
-    "accuracy", "nll", "brier", "ece", "ece_null", "ece_debiased", "rms_calibration_error_debiased",
-    "smooth_ece", "smooth_ece_null", "adaptive_calibration_error",
-    "calibration_ks", "calibration_kuiper", "spiegelhalter_z",
-    "brier_miscalibration", "brier_discrimination", "brier_uncertainty",
-    "log_miscalibration", "log_discrimination", "log_uncertainty",
-    "rps", "grid_nll", "joint_nll", "energy_score",
-    "crps", "rmse", "mae", "coverage", "coverage_null", "interval_score", "sharpness",
-    "pit_ks",
-    "quantile_calibration_error", "quantile_calibration_error_null",
-    "auroc", "aupr_ood_positive", "aupr_id_positive", "fpr95_ood_positive", "scod_cost",
-    "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "augrc", "aurc",
-    "excess_aurc", "risk_at_80_coverage", "risk_at_90_coverage", "risk_at_95_coverage",
-    "coverage_at_1_risk", "coverage_at_5_risk",
-    "parts_correlation", "epistemic_slope", "aleatoric_slope", "noise_aleatoric_rise",
-    "noise_epistemic_share", "noise_spill", "rating_correlation", "rating_correlation_gain",
-    "conformal_coverage", "set_size", "interval_width", "conformal_coverage_by_size",
-    "conformal_coverage_by_class", "conformal_coverage_by_group",
-)  # fmt: skip
-"""The usual metrics in the order a reader wants them; others follow by name."""
-
-_METRIC_ORDER = {name: i for i, name in enumerate(METRICS)}
-_SPLIT_ORDER = {"test": 0, "validation": 1, "train": 2, "shift": 3, "ood": 4}
-_NUMBERS = ("value", "low", "high")
-_OPTIONAL = ("n_groups", "p_value")
-NAN = float("nan")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
-    """One figure, its interval, and what both are about.
-
-    Attributes:
-        metric: The quantity: ``accuracy``, ``nll``, ``auroc``, ...
-        value: The figure; NaN where undefined, infinite where it is (an NLL), both with a reason.
-        low: Lower end of the interval; NaN where there is none.
-        high: Upper end of the interval; NaN where there is none.
-        kind: ``estimate``; ``difference`` of ``source`` minus ``other``; ``null``, the figure's
-            level if nothing were wrong; or ``undefined``.
-        source: The model, or the control, that is judged.
-        variant: The convention, bins or score; part of the figure's name.
-        split: ``test``, ``validation``, ``ood:NAME`` or ``shift:KIND:SEVERITY``.
-        task: The data set.
-        training: Which training of the source; empty for a single one or for a mean over several.
-        other: What a difference is taken from.
-        level: Nominal coverage of the interval.
-        over: What would vary in a repetition: ``items``, ``trainings`` or ``both``.
-        n: Rows the figure rests on.
-        n_groups: Independent groups of rows, where rows were grouped.
-        p_value: Two-sided, adjusted by Holm where several comparisons were made.
-        reason: Why the value or the interval is missing or unusual.
-        positive_class: What a ranking metric counts as positive.
-        rank_group: Sources that share a letter are not told apart.
-        subgroup: Which rows the figure is about, part of its name: ``site=B``, or ``worst site``
-            for the worst of a column's subgroups; empty for all rows.
-        versions: What computed it.
-
-    Raises:
-        ValueError: Where the parts contradict each other.
-
-    Example:
-        >>> Row("accuracy", 0.9, 0.88, 0.92, source="net", n=900).kind
-        'estimate'
-        >>> Row("auroc", float("nan"), source="net", kind="undefined")
-        Traceback (most recent call last):
-        ValueError: `reason` should say why `auroc` of 'net' is nan, got nothing.
-    """
-
-    metric: str
-    value: float
-    low: float = NAN
-    high: float = NAN
-    kind: Kind = "estimate"
-    source: str = "model"
-    variant: str = ""
-    split: str = "test"
-    task: str = ""
-    training: str = ""
-    other: str = ""
-    level: float = 0.95
-    over: Over = "items"
-    n: int = 0
-    n_groups: int | None = None
-    p_value: float | None = None
-    reason: str = ""
-    positive_class: str = ""
-    rank_group: str = ""
-    versions: str = ""
-    subgroup: str = ""
-
-    def __post_init__(self) -> None:
-        # NumPy scalars become plain numbers, so that rows print, hash and serialise alike.
-        for name in (*_NUMBERS, "level"):
-            object.__setattr__(self, name, float(getattr(self, name)))
-        object.__setattr__(self, "n", int(self.n))
-        if self.n_groups is not None:
-            object.__setattr__(self, "n_groups", int(self.n_groups))
-        if self.p_value is not None:
-            number = float(self.p_value)
-            object.__setattr__(self, "p_value", None if math.isnan(number) else number)
-        _check_row(self)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Row):
-            return NotImplemented
-        return self._comparable == other._comparable
-
-    def __hash__(self) -> int:
-        return hash(self._comparable)
-
-    @property
-    def _comparable(self) -> tuple[Any, ...]:
-        """Every field, NaN as ``None``: two rows without an interval are equal."""
-        values = (getattr(self, name) for name in FIELDS)
-        return tuple(None if isinstance(v, float) and math.isnan(v) else v for v in values)
-
-    @property
-    def has_interval(self) -> bool:
-        """Whether both ends of the interval are there."""
-        return not (math.isnan(self.low) or math.isnan(self.high))
-
-    @classmethod
-    def from_estimate(
-        cls,
-        metric: str,
-        estimate: Estimate,
-        *,
-        source: str,
-        kind: Kind = "estimate",
-        variant: str = "",
-        split: str = "test",
-        task: str = "",
-        training: str = "",
-        other: str = "",
-        positive_class: str = "",
-        subgroup: str = "",
-    ) -> Row:
-        """Return the row of an :class:`~uncertain.intervals.Estimate`.
-
-        A NaN value makes the row ``undefined``, whatever ``kind`` asked for.
-
-        Example:
-            >>> from uncertain.intervals import undefined
-            >>> Row.from_estimate("auroc", undefined("one class only", n=5), source="net").kind
-            'undefined'
-        """
-        return cls(
-            metric=metric,
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            kind="undefined" if math.isnan(estimate.value) else kind,
-            source=source,
-            variant=variant,
-            split=split,
-            task=task,
-            training=training,
-            other=other,
-            level=estimate.level,
-            over=estimate.over,  # type: ignore[arg-type]
-            n=estimate.n,
-            n_groups=estimate.n_groups,
-            p_value=estimate.p_value,
-            reason=estimate.reason,
-            positive_class=positive_class,
-            subgroup=subgroup,
-        )
-
-
-FIELDS = tuple(f.name for f in dataclasses.fields(Row))
-"""The columns of the table, in order."""
-
-
-def _check_row(row: Row) -> None:
-    checks.check_choice("kind", row.kind, KINDS)
-    checks.check_choice("over", row.over, OVER)
-    checks.check_range("level", row.level, 0, 1, open_low=True, open_high=True)
-    checks.check_range("n", row.n, 0)
-    if row.p_value is not None:
-        checks.check_range("p_value", row.p_value, 0, 1)
-    if not row.metric:
-        raise ValueError("`metric` should name the quantity, got an empty string.")
-    if not math.isfinite(row.value) and not row.reason:
-        raise ValueError(
-            f"`reason` should say why `{row.metric}` of {row.source!r} is {row.value}, got nothing."
-        )
-    if math.isnan(row.value) != (row.kind == "undefined"):
-        raise ValueError(
-            f"`kind` should be 'undefined' exactly where the value is NaN, got {row.kind!r} beside "
-            f"{row.value} for `{row.metric}` of {row.source!r}."
-        )
-    if row.low > row.high:
-        raise ValueError(
-            f"`low` should not exceed `high`, got {row.low} and {row.high} for `{row.metric}` of "
-            f"{row.source!r}."
-        )
-    if (row.kind == "difference") != bool(row.other) and row.kind != "undefined":
-        raise ValueError(
-            f"`other` should name what a difference is taken from, and only there, got "
-            f"{row.other!r} beside kind {row.kind!r} for `{row.metric}` of {row.source!r}."
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +52,7 @@ class Results:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __init__(self, rows: Iterable[Row], metadata: Mapping[str, str] | None = None) -> None:
-        ordered = sorted(rows, key=_sort_key)
+        ordered = sorted(rows, key=sort_key)
         object.__setattr__(self, "rows", tuple(_without_duplicates(ordered)))
         facts = {str(key): str(value) for key, value in (metadata or {}).items()}
         object.__setattr__(self, "metadata", facts)
@@ -441,53 +235,6 @@ class Results:
         from uncertain.evaluation.formatting import html_table
 
         return html_table(self)
-
-
-def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key that puts ``model-10`` after ``model-9``.
-
-    Example:
-        >>> sorted(["m10", "m9", "m"], key=natural_key)
-        ['m', 'm9', 'm10']
-    """
-    parts = re.split(r"([0-9]+)", text)
-    return tuple((1, int(p), p) if p.isdecimal() else (0, 0, p) for p in parts if p)
-
-
-def split_key(split: str) -> tuple[Any, ...]:
-    """Return a sort key: the test set first, then shifts by severity, then the strange inputs."""
-    head, _, rest = split.partition(":")
-    return _SPLIT_ORDER.get(head, len(_SPLIT_ORDER)), natural_key(head), natural_key(rest)
-
-
-def is_sanity(row: Row) -> bool:
-    """Return whether a row's reason says that its pair is only a sanity check, and carries no claim.
-
-    Example:
-        >>> is_sanity(Row("auroc", 0.99, reason="sanity: noise")), is_sanity(Row("auroc", 0.99))
-        (True, False)
-    """
-    return "sanity:" in row.reason
-
-
-def metric_key(metric: str) -> tuple[int, str]:
-    """Return a sort key: the usual order of metrics, then by name."""
-    return _METRIC_ORDER.get(metric, len(_METRIC_ORDER)), metric
-
-
-def _sort_key(row: Row) -> tuple[Any, ...]:
-    # Every field takes part, so that the order never depends on the order of arrival.
-    name = (
-        natural_key(row.task), split_key(row.split), KINDS.index(row.kind) == 1,
-        natural_key(row.subgroup),
-        metric_key(row.metric), natural_key(row.variant), natural_key(row.source),
-        natural_key(row.training), natural_key(row.other), row.over, row.kind, row.level,
-        row.positive_class,
-    )  # fmt: skip
-    numbers = ((math.isnan(v), 0.0 if math.isnan(v) else v) for v in (row.value, row.low, row.high))
-    p_value = -1.0 if row.p_value is None else row.p_value
-    rest = (row.n, row.n_groups or 0, p_value, row.rank_group, row.reason, row.versions)
-    return (*name, *numbers, *rest)
 
 
 def _without_duplicates(rows: Iterable[Row]) -> Iterator[Row]:

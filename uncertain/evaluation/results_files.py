@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uncertain import atomic, checks
-from uncertain.evaluation.results import FIELDS, FORMAT, FORMAT_VERSION, NAN, Results, Row
+from uncertain.evaluation.results import FORMAT, FORMAT_VERSION, Results, Row
+from uncertain.evaluation.row import FIELDS, NAN
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from uncertain import keyed
 from uncertain.evaluation.detection import error_rows
 from uncertain.evaluation.predictions import Predictions
-from uncertain.evaluation.results import Row, natural_key
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_order import natural_key
 from uncertain.evaluation.uncertainty import predicted_classes
 from uncertain.evaluation.worst import worst_rows
 from uncertain.intervals import holm

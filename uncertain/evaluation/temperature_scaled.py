@@ -26,7 +26,8 @@ from uncertain import families
 from uncertain.evaluation.across import across_trainings
 from uncertain.evaluation.leakage import with_leaks
 from uncertain.evaluation.predictions import Predictions, RepeatedRowsWarning
-from uncertain.evaluation.results import NAN, Results, Row
+from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.row import NAN
 from uncertain.keyed import hash_rows, uniforms
 
 SCALED = "temperature_scaled"

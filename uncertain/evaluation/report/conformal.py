@@ -11,7 +11,8 @@ from uncertain.evaluation.report.html import details, element, name, paragraph, 
 from uncertain.evaluation.report.layout import by_task, cell, line, table
 from uncertain.evaluation.report.material import Material
 from uncertain.evaluation.report.plots import swatch
-from uncertain.evaluation.results import Row, split_key
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_order import split_key
 
 MOST = 60
 

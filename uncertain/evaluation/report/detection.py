@@ -37,7 +37,8 @@ from uncertain.evaluation.report.material import (
 )
 from uncertain.evaluation.report.plots import swatch
 from uncertain.evaluation.report.svg import Axis
-from uncertain.evaluation.results import Row, is_sanity, natural_key
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_order import is_sanity, natural_key
 from uncertain.evaluation.uncertainty import uncertainty_scores
 
 

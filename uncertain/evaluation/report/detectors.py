@@ -17,7 +17,8 @@ from uncertain.evaluation.report.material import (
     ood_parts,
 )
 from uncertain.evaluation.report.plots import swatch
-from uncertain.evaluation.results import Row, natural_key
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_order import natural_key
 
 Found = Mapping[tuple[str, str], Row]
 """Detector and partner to the row that stands for them."""

@@ -7,7 +7,8 @@ from uncertain.evaluation.report.html import element, name, paragraph, text
 from uncertain.evaluation.report.layout import by_task, cell, line, table
 from uncertain.evaluation.report.material import Material
 from uncertain.evaluation.report.plots import swatch
-from uncertain.evaluation.results import Row, metric_key
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_order import metric_key
 
 RED = "red: "
 

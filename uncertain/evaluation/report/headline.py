@@ -19,7 +19,8 @@ from uncertain.evaluation.report.material import (
     is_trivial,
     ood_parts,
 )
-from uncertain.evaluation.results import Row, is_sanity
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_order import is_sanity
 
 
 def answers(material: Material) -> str:

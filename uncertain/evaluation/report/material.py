@@ -16,7 +16,8 @@ from uncertain.evaluation.ranking_sums import SELECTIVE
 from uncertain.evaluation.report.glossary import CONFORMAL, COSTS
 from uncertain.evaluation.report.html import Attributes
 from uncertain.evaluation.report.svg import series_style
-from uncertain.evaluation.results import Results, Row, metric_key, natural_key, split_key
+from uncertain.evaluation.results import Results, Row
+from uncertain.evaluation.row_order import metric_key, natural_key, split_key
 from uncertain.evaluation.temperature_scaled import is_scaled
 
 CONTROL = "control"

@@ -24,7 +24,7 @@ from uncertain.evaluation.report.material import (
     Material,
 )
 from uncertain.evaluation.report.mistakes import MOST, mistake_tiles
-from uncertain.evaluation.results import metric_key, split_key
+from uncertain.evaluation.row_order import metric_key, split_key
 
 MOST_PANELS = 24
 

@@ -11,7 +11,8 @@ from uncertain.evaluation.report.html import clean, element, name, paragraph, te
 from uncertain.evaluation.report.layout import by_task, cell, line, metric_head, table
 from uncertain.evaluation.report.material import Material, main_variant
 from uncertain.evaluation.report.plots import swatch
-from uncertain.evaluation.results import Row, metric_key, natural_key, split_key
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row_order import metric_key, natural_key, split_key
 from uncertain.evaluation.worst import worst_name
 
 SHOWN = ("accuracy", "nll", "ece_debiased", "auroc", "crps", "rps", "rmse", "coverage", "pit_ks")

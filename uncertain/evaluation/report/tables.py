@@ -36,7 +36,8 @@ from uncertain.evaluation.report.material import (
     main_variant,
 )
 from uncertain.evaluation.report.plots import swatch
-from uncertain.evaluation.results import FIELDS, Row
+from uncertain.evaluation.results import Row
+from uncertain.evaluation.row import FIELDS
 
 ASIDE = (
     "coverage_null",
