@@ -17,6 +17,8 @@ def roots(values: Tensor, floor: Tensor | float) -> Tensor:
     The straight line through the origin has a finite slope and lets what rounding leaves below zero
     average out. Where the floor is 0 the slope at 0 is 0, and a negative value has no root: NaN.
     """
+    if not isinstance(floor, Tensor) and floor:
+        floor = torch.full_like(values.detach(), floor)
     return cast(Tensor, _Roots.apply(values, floor))
 
 
@@ -77,17 +79,20 @@ class _SquaredGaps(torch.autograd.Function):
 class _DiagonalGaps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mean_a: Tensor, var_a: Tensor, mean_b: Tensor, var_b: Tensor) -> Tensor:
+        a, b = torch.cat([mean_a, var_a.sqrt()], 1), torch.cat([mean_b, var_b.sqrt()], 1)
         ctx.save_for_backward(mean_a, var_a, mean_b, var_b)
-        return _gaps(torch.cat([mean_a, var_a.sqrt()], 1), torch.cat([mean_b, var_b.sqrt()], 1))
+        ctx.points = a, b
+        return _gaps(a, b)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        mean_a, var_a, mean_b, var_b = ctx.saved_tensors
-        root_a, root_b = var_a.sqrt(), var_b.sqrt()
+        a, b = ctx.points
+        if torch.is_grad_enabled():  # Differentiated again: the roots are functions too.
+            mean_a, var_a, mean_b, var_b = ctx.saved_tensors
+            a, b = torch.cat([mean_a, var_a.sqrt()], 1), torch.cat([mean_b, var_b.sqrt()], 1)
         needed = any(ctx.needs_input_grad[:2]), any(ctx.needs_input_grad[2:])
-        a, b = torch.cat([mean_a, root_a], 1), torch.cat([mean_b, root_b], 1)
         for_a, for_b = _gap_gradients(grads[0], a, b, needed)
-        return (*_parted(for_a, var_a, root_a), *_parted(for_b, var_b, root_b))
+        return (*_parted(for_a, a), *_parted(for_b, b))
 
 
 def _gaps(a: Tensor, b: Tensor) -> Tensor:
@@ -106,9 +111,10 @@ def _gap_gradients(
     return for_a, for_b
 
 
-def _parted(grad: Tensor | None, variances: Tensor, roots: Tensor) -> tuple[Tensor | None, ...]:
+def _parted(grad: Tensor | None, points: Tensor) -> tuple[Tensor | None, ...]:
     """Return the gradient by means and by variances, zero at a variance of zero."""
     if grad is None:
         return None, None
-    by_mean, by_root = grad.tensor_split(2, 1)
-    return by_mean, (0.5 * by_root / roots).masked_fill(variances == 0, 0)
+    d = grad.shape[1] // 2
+    by_variance = grad[:, d:] / (2 * points[:, d:])
+    return grad[:, :d], by_variance.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)

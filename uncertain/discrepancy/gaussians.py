@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -254,7 +254,8 @@ def _bures(a: Spread, b: Spread, dimensions: int) -> Tensor:
         extra, left, right = _rounded(a, b)
         return squared_gaps(left, right) + extra
     factor = b if b.factored else Spread(b.form, b.scales(), True)
-    shared = _roots(a, factor).sum(-1)
+    plane = dimensions == 2 and b.form == "matrix"
+    shared = _plane_root(a, factor) if plane else _roots(a, factor).sum(-1)
     value = a.trace(dimensions) + b.trace(dimensions) - 2 * shared
     # Rounding may leave less than zero; the gradient is the distance's all the same.
     return value + (value.clamp(min=0) - value).detach()
@@ -283,25 +284,49 @@ def _roots(a: Spread, b: Spread | None) -> Tensor:
     return _eigenvalue_roots(both, a)
 
 
+def _plane_root(a: Spread, b: Spread) -> Tensor:
+    r"""Return the sum of both roots in the plane, whose square is trace plus twice the root of det.
+
+    So it takes no decomposition a pair. ``b`` is a Cholesky factor.
+    """
+    cov_a = a.value @ a.value.mT if a.factored else a.value
+    trace = (cov_a * (b.value @ b.value.mT)).sum((-2, -1))
+    root_b = b.value.diagonal(dim1=-2, dim2=-1).prod(-1)
+    if a.factored:
+        root_a = a.value.diagonal(dim1=-2, dim2=-1).prod(-1)
+        return roots(trace + 2 * (root_a * root_b).abs(), torch.finfo(trace.dtype).tiny)
+    first, left, right, second = cov_a.flatten(-2).unbind(-1)
+    product = first * second
+    det, limits = product - left * right, torch.finfo(trace.dtype)
+    if bool((det.detach() > limits.eps * product.detach()).all()):
+        return cast(Tensor, (trace + 2 * det.sqrt() * root_b).sqrt())
+    check_positive(a.name, a.value)
+    floor = (limits.eps * product.detach().abs()).clamp(min=limits.tiny)
+    return roots(trace + 2 * roots(det, floor) * root_b, limits.tiny)
+
+
 def _times(left: Tensor, b: Spread) -> Tensor:
     return left @ b.value if b.form == "matrix" else left * b.value.unsqueeze(-2)
 
 
 def _eigenvalue_roots(matrix: Tensor, side: Spread) -> Tensor:
     """Return roots of eigenvalues, straight through the origin below what rounding leaves."""
-    if not bool(matrix.detach().sum().isfinite()):
+    if not math.isfinite(float(matrix.detach().sum())):
         return torch.full_like(matrix[..., 0], torch.nan)  # LAPACK would raise in words of its own.
     values = torch.linalg.eigvalsh(matrix)
     limits = torch.finfo(values.dtype)
-    largest = values.detach()[..., -1:].abs()
-    if bool((values[..., :1] < -100 * values.shape[-1] * limits.eps * largest).any()):
+    smallest, largest = values.detach()[..., 0], values.detach()[..., -1]
+    if bool((smallest > limits.eps * largest).all()):
+        return cast(Tensor, values.sqrt())
+    largest = largest.abs()
+    if bool((smallest < -100 * values.shape[-1] * limits.eps * largest).any()):
         check_positive(side.name, side.value)
-    return roots(values, (limits.eps * largest).clamp(min=limits.tiny))
+    return roots(values, (limits.eps * largest).clamp(min=limits.tiny).unsqueeze(-1))
 
 
 def _singular_values(matrix: Tensor) -> Tensor:
     """Return singular values ascending: from the Gram matrix, near-singular ones on their own."""
-    if not bool(matrix.detach().sum().isfinite()):
+    if not math.isfinite(float(matrix.detach().sum())):
         return torch.full_like(matrix[..., 0], torch.nan)
     values = torch.linalg.eigvalsh(matrix.mT @ matrix)
     limits = torch.finfo(values.dtype)

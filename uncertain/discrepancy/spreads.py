@@ -57,8 +57,9 @@ def widened(*tensors: Tensor) -> list[Tensor]:
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             what = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
             raise TypeError(f"A discrepancy is between floating tensors, got {what}.")
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    return [tensor.to(dtype) for tensor in tensors]
+        if tensor.dtype != dtype:
+            dtype = torch.promote_types(dtype, tensor.dtype)
+    return [tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors]
 
 
 def spread(side: str, mean: Tensor, cov: Tensor, *, factored: bool) -> Spread:
@@ -129,6 +130,8 @@ def _check_matrix(name: str, cov: Tensor, factored: bool) -> None:
                 f"`{name}` should be lower triangular where `cholesky=True`, got entries above the "
                 "diagonal: pass covariances without it, or `torch.linalg.cholesky` of them."
             )
+        return
+    if torch.equal(cov, cov.mT):
         return
     gap = (cov - cov.mT).abs().amax((-2, -1))
     bad = gap > torch.finfo(cov.dtype).eps ** 0.5 * cov.abs().amax((-2, -1))
