@@ -299,7 +299,7 @@ def _plane_root(a: Spread, b: Spread) -> Tensor:
     product = first * second
     det, limits = product - left * right, torch.finfo(trace.dtype)
     if bool((det.detach() > limits.eps * product.detach()).all()):
-        return cast(Tensor, (trace + 2 * det.sqrt() * root_b).sqrt())
+        return (trace + 2 * det.sqrt() * root_b).sqrt()
     check_positive(a.name, a.value)
     floor = (limits.eps * product.detach().abs()).clamp(min=limits.tiny)
     return roots(trace + 2 * roots(det, floor) * root_b, limits.tiny)
