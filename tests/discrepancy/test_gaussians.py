@@ -159,17 +159,21 @@ def test_gradients_at_equality_vanish(dtype: torch.dtype, cholesky: bool, form: 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("cholesky", [False, True])
 @pytest.mark.parametrize("smallest", [1e-4, 1e-8, 1e-12, 0.0])
+@pytest.mark.parametrize("d", [2, 3])
 def test_gradients_near_singular_are_finite(
-    dtype: torch.dtype, cholesky: bool, smallest: float
+    dtype: torch.dtype, cholesky: bool, smallest: float, d: int
 ) -> None:
-    turn, _ = torch.linalg.qr(gaussians(1, 3, 6)[1][0])
-    cov = (turn * torch.tensor([1.0, 1e-2, smallest], dtype=torch.float64)) @ turn.T
-    thin = torch.stack([(cov + cov.T) / 2, torch.zeros(3, 3, dtype=torch.float64)]).to(dtype)
+    turn, _ = torch.linalg.qr(gaussians(1, d, 6)[1][0])
+    variances = torch.tensor([1.0, 1e-2, smallest], dtype=torch.float64)[
+        [0, 2] if d == 2 else [0, 1, 2]
+    ]
+    cov = (turn * variances) @ turn.T
+    zero = torch.zeros(d, d, dtype=torch.float64)
+    thin = torch.stack([(cov + cov.T) / 2, zero]).to(dtype)
     if cholesky:
-        root = turn * torch.tensor([1.0, 1e-1, smallest**0.5], dtype=torch.float64)
-        lower = torch.linalg.qr(root.T)[1].T
-        thin = torch.stack([lower, torch.zeros(3, 3, dtype=torch.float64)]).to(dtype)
-    mean = torch.zeros(2, 3, dtype=dtype)
+        lower = torch.linalg.qr((turn * variances.sqrt()).T)[1].T
+        thin = torch.stack([lower, zero]).to(dtype)
+    mean = torch.zeros(2, d, dtype=dtype)
     a, b = thin.clone().requires_grad_(), thin.clone().requires_grad_()
     squared = gaussian_wasserstein2_squared(mean[:, None], a[:, None], mean, b, cholesky=cholesky)
     squared.sum().backward()
@@ -249,6 +253,25 @@ def test_leading_dimensions_broadcast_in_every_way() -> None:
             ma[:, None], va[:1, None].expand(6, 1, 3), mb, vb[:1].expand(4, 3)
         ),
     )
+
+
+@pytest.mark.parametrize("smallest", [1e-3, 1e-6, 0.0])
+def test_the_plane_agrees_with_singular_values(smallest: float) -> None:
+    """tr S_a + tr S_b - 2 |L_a' L_b|_*, near singular too, where both sides are given as factors."""
+    (ma, sa), (mb, sb) = gaussians(5, 2, 11), gaussians(3, 2, 12)
+    la, lb = torch.linalg.cholesky(sa), torch.linalg.cholesky(sb)
+    la[:, 1, 1] = smallest
+    a, b = la.clone().requires_grad_(), lb.clone().requires_grad_()
+    ours = gaussian_wasserstein2_squared(ma[:, None], a[:, None], mb, b, cholesky=True)
+    nuclear = torch.linalg.svdvals(a[:, None].mT @ b).sum(-1)
+    squares = [x.square().sum((-2, -1)) for x in (a, b)]
+    wanted = (ma[:, None] - mb).square().sum(-1) + squares[0][:, None] + squares[1] - 2 * nuclear
+    torch.testing.assert_close(ours, wanted)
+    if smallest:
+        theirs = torch.autograd.grad(wanted.sum(), (a, b), retain_graph=True)
+        found = torch.autograd.grad(ours.sum(), (a, b))
+        for one, other in zip(found, theirs, strict=True):
+            torch.testing.assert_close(one.tril(), other.tril(), rtol=1e-6, atol=1e-8)
 
 
 def test_half_precision_is_widened() -> None:
