@@ -30,15 +30,12 @@ def store(run: Path, out: Path) -> Path:
     """
     results = Results.read(run / "results.parquet")
     results_tables.check_confirmed(results, str(run))
-    kept = [
-        row
-        for row in results.rows
-        if row.metric in results_tables.STORED
-        and row.kind in ("estimate", "undefined")
-        and (not row.training or (row.metric, row.split) == ("nll", "test"))
-    ]
+    kept = results_tables.shown(results.rows)
+    facts = dict(results.metadata)
+    # Where the run lay on someone's disk is of no use to a reader.
+    facts["command"] = facts.get("command", "").replace(str(run), run.name)
     path = out / f"{results.metadata['tasks']}-{results.metadata['budget']}.json"
-    Results(kept, results.metadata).write(path)
+    Results(kept, facts).write(path)
     _count(run, out / "confirm.jsonl")
     return path
 

@@ -29,7 +29,25 @@ SHIFTED = (
     ("nll", "", "NLL"), ("accuracy", "", "accuracy"), ("crps", "", "CRPS"),
     ("coverage", "0.9", "coverage of 90 %"), ("ece_debiased", "equal_width,15,l1,top_label", "ECE (debiased)"),
 )  # fmt: skip
-STORED = {metric for metric, *_ in (*CLASSES, *NUMBERS, *SHIFTED)} | {"auroc", "parameters"}
+COLUMNS = {(metric, variant) for metric, variant, _ in (*CLASSES, *NUMBERS, *SHIFTED)}
+
+
+def shown(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that the page needs: what stands in its tables, and the NLL by training."""
+    wanted = [row for row in rows if row.kind in ("estimate", "undefined") and not row.other]
+    stands: dict[tuple[str, ...], Row] = {}
+    for row in wanted:
+        strange = row.metric == "auroc" and row.split.startswith("ood:")
+        if not row.training and (strange or (row.metric, row.variant) in COLUMNS):
+            key = (row.task, row.source, row.split, row.metric, row.variant, row.subgroup)
+            if key not in stands or OVER.index(row.over) < OVER.index(stands[key].over):
+                stands[key] = row
+    single = [
+        row
+        for row in wanted
+        if row.training and (row.metric, row.variant, row.split) == ("nll", "", "test")
+    ]
+    return [*stands.values(), *single]
 
 
 def check_confirmed(results: Results, name: str) -> None:
@@ -106,9 +124,12 @@ def _by_partner(rows: Sequence[Row]) -> str:
     found = _whole(rows)
     partners = list(dict.fromkeys(row.split for row in rows))
     reasons = {row.split: row.reason for row in rows}
-    lines = dict.fromkeys((source, variant.rpartition(":")[2]) for source, _, variant in found)
+    # A variant is PARTNER:SCORE, or PARTNER:detector:NAME.
+    lines = dict.fromkeys(
+        (row.source, row.variant.removeprefix(f"{row.split}:")) for row in found.values()
+    )
     body = [
-        [f"{source}, {score}" if score else source]
+        [f"{source}, {score.removeprefix('detector:')}"]
         + [_cell(found.get((source, "auroc", f"{partner}:{score}"))) for partner in partners]
         for source, score in lines
     ]

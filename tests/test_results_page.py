@@ -51,6 +51,8 @@ def rows() -> list[Row]:
                     **named,
                 )
             )
+        found = {"variant": "ood:held_out:detector:knn", "split": "ood:held_out"}
+        made.append(Row("auroc", 0.875, 0.75, 1.0, **found, **named))
         made.append(Row("accuracy", 0.5, 0.25, 0.75, split="shift:blur:3", **named))
         made.append(Row("aurc", 0.125, **named))
     return made
@@ -78,9 +80,16 @@ def test_a_confirming_run_is_stored_and_shown(tmp_path: Path) -> None:
     assert "| softmax | 0.25 [0.05, 0.45] |" in shown
     assert "| model, score | held_out | noise (sanity) |" in shown
     assert "| forest, msp | 0.75 [0.50, 1.00] | 0.75 [0.50, 1.00] |" in shown
+    assert "| forest, knn | 0.88 [0.75, 1.00] |  |" in shown
     assert "blur, severity 3:" in shown
     assert "iris/100 `bb`" in shown
     assert "aurc" not in path.read_text()
+
+
+def test_where_the_run_lay_is_not_told(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run", command=f"uncertain benchmark --out {tmp_path / 'run'}")
+    results_page.store(folder, tmp_path)
+    assert "`uncertain benchmark --out run`" in results_tables.page(tmp_path)
 
 
 def test_looks_are_added_once(tmp_path: Path) -> None:
