@@ -40,6 +40,8 @@ def checked(fn: Any = None, *, typechecker: Decorator) -> Any:
         return _jaxtyped(fn, typechecker=typechecker)
     if not fn.__annotations__ or _is_made_often(fn):
         return fn
+    # Now, as jaxtyping does: a class that is still being made is anything in its own methods.
+    hints = {name: _resolved(hint, fn) for name, hint in fn.__annotations__.items()}
     built: list[Callable[..., Any]] = []
 
     @functools.wraps(fn)
@@ -48,7 +50,7 @@ def checked(fn: Any = None, *, typechecker: Decorator) -> Any:
         if jaxtyping.config.jaxtyping_disable:
             return fn(*args, **kwargs)
         if not built:
-            built.append(_build(fn, typechecker))
+            built.append(_build(fn, hints, typechecker))
         return built[0](*args, **kwargs)
 
     return call
@@ -65,8 +67,7 @@ def _is_made_often(fn: Any) -> bool:
     return _nested[fn.__code__] > MOST_NESTED
 
 
-def _build(fn: Any, typechecker: Decorator) -> Any:
-    hints = {name: _resolved(hint, fn) for name, hint in fn.__annotations__.items()}
+def _build(fn: Any, hints: dict[str, Any], typechecker: Decorator) -> Any:
     if any(_has_shape(hint) for hint in hints.values()):
         return _jaxtyped(fn, typechecker=typechecker)
     written = fn.__annotations__
