@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK = {"cpu": 2**17, "cuda": 2**25}
-"""Numbers of E in one chunk: what a core's cache holds, or what keeps a GPU busy."""
+"""Numbers in one chunk: what a core's cache holds, or what keeps a GPU busy."""
 
 
 def exponential_sums(
@@ -83,8 +83,12 @@ class _ExponentialSums(torch.autograd.Function):
         return of_rows, of_columns * gradient[:, None], of_weight
 
 
+def chunk_numbers(tensor: Tensor) -> int:
+    """Return how many numbers one chunk holds, on the device of a tensor."""
+    return CHUNK.get(tensor.device.type, CHUNK["cpu"])
+
+
 def _chunks(rows: Tensor, columns: Tensor) -> Iterator[slice]:
-    numbers = CHUNK.get(rows.device.type, CHUNK["cpu"])
-    size = max(16, numbers // max(1, len(columns)))
+    size = max(16, chunk_numbers(rows) // max(1, len(columns)))
     for start in range(0, len(rows), size):
         yield slice(start, start + size)

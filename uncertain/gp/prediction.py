@@ -13,9 +13,8 @@ from torch import Tensor
 
 from uncertain.gp.bounds import Posterior
 from uncertain.gp.deformation import unit_kernel
+from uncertain.gp.exponentials import chunk_numbers
 from uncertain.gp.psi_statistics import psi1, psi2_forms
-
-_NUMBERS = 2**22
 
 
 class Process(NamedTuple):
@@ -55,7 +54,7 @@ def at_nodes(
         variance: (N, Q), of h, above 0.
         nodes: (S, Q).
     """
-    rows = max(1, _NUMBERS // (len(nodes) * len(process.points)))
+    rows = max(1, chunk_numbers(mean) // (len(nodes) * len(process.points)))
     parts = []
     for centre, spread in zip(mean.split(rows), variance.split(rows), strict=True):
         h = centre[:, None] + spread.sqrt()[:, None] * nodes
