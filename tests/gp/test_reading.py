@@ -112,6 +112,18 @@ def test_relevance_is_the_mean_square_of_a_row_and_nearly_0_once_pruned() -> Non
     assert found[1] < 1e-9 < found[0]
 
 
+def test_no_rows_and_inference_mode_are_no_trouble() -> None:
+    made = model()
+    none = made.metric_field(rows()[:0])
+    assert (none.metric.shape, none.quantiles.shape) == ((0, 2, 2), (0, 3, 2))
+    assert made.local_metric(rows()[:0]).shape == (0, 2, 2)
+    assert made(rows()[:0]).batch_shape == made.moments(rows()[:0]).batch_shape == (0,)
+    expected = made.local_metric(rows())
+    with torch.inference_mode():
+        assert torch.equal(made.local_metric(rows()), expected)
+        assert made.metric_field(rows()).departure.isfinite().all()
+
+
 def test_a_field_of_nothing_is_empty_of_scale() -> None:
     """All of W at zero: no direction has a finite lengthscale, and nothing is NaN."""
     zero = torch.zeros(2, 1, 2).double()

@@ -66,7 +66,7 @@ def jacobian(
         tensor([[[2., 0.],
                  [0., 6.]]], dtype=torch.float64)
     """
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         rows = x.detach().to(torch.float64, copy=True).requires_grad_()
         sums = function(rows).sum(0)
         each = [torch.autograd.grad(part, rows, retain_graph=True)[0] for part in sums]
@@ -95,7 +95,8 @@ def metric_field(
     metric = scaled.mT @ scaled + (variance.sum(1)[:, None] / scale.square()).diag_embed()
     values, vectors = torch.linalg.eigh(metric)
     values, vectors = values.flip(1).clamp(min=0), vectors.flip(2)
-    zero = values <= TOLERANCE * values.amax()
+    largest = values.amax() if len(values) else values.sum()
+    zero = values <= TOLERANCE * largest
     lengths = torch.where(zero, torch.inf, values.where(~zero, 1).rsqrt())
     size = jacobian.flatten(1).norm(dim=1).clamp(min=torch.finfo(torch.float64).tiny)
     departure = (jacobian - scaled).flatten(1).norm(dim=1) / size
@@ -110,6 +111,8 @@ def _quantiles(
     _, latent, inputs = matrix.shape
     draws = normal_nodes(_DRAWS, latent * inputs, 0).to(matrix).reshape(_DRAWS, latent, inputs)
     wanted = torch.tensor(levels, dtype=matrix.dtype, device=matrix.device)
+    if not len(matrix):  # torch has no quantiles of nothing
+        return matrix.new_zeros(0, len(wanted), inputs)
     parts = []
     for mean, spread in zip(matrix.split(_ROWS), variance.split(_ROWS), strict=True):
         drawn = (mean[:, None] + spread.sqrt()[:, None, :, None] * draws) / scale
