@@ -11,7 +11,7 @@ from uncertain.evaluation.results import Results, Row
 from uncertain.terminal import Console
 
 FEW = 5
-"""Parts of a kind that are shown of each method: those of lowest coverage."""
+"""How many parts of a kind are shown of each method, those of lowest coverage first."""
 _SIZES = {"set_size": "classes in a set", "interval_width": "width"}
 _PARTS = {"size": "size", "class": "class", "group": "group"}
 
