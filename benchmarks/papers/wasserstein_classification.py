@@ -84,10 +84,10 @@ def show(made: figures.Figures, models: Sequence[str], task: tasks.Task) -> None
             start = f"{model}_gain_over_{control}_severe"
             if start in made:
                 low, high = made[f"{start}_low"], made[f"{start}_high"]
-                saved = 100 * made[f"{start}_nll_saved"]
+                change = -100 * made[f"{start}_nll_saved"]
                 console.print(
                     f"{model} over {control}, severe: {made[start]:+.2f} points "
-                    f"[{low:+.2f}, {high:+.2f}], NLL {saved:+.1f} % lower"
+                    f"[{low:+.2f}, {high:+.2f}], NLL {change:+.1f} %"
                 )
 
 

@@ -230,7 +230,8 @@ def test_gains_are_differences_of_means(tmp_path):
     assert made["wasserstein_clean_0_nll"] == pytest.approx(clean, rel=1e-3)
     expected = np.mean([held["wasserstein", s].figures["augrc_own"] for s in (0, 1, 2)])
     assert made["wasserstein_augrc"] == pytest.approx(expected)
-    assert "invariance_gain_severe" not in made
+    assert not {"invariance_gain_severe", "gain_over_wide_prototype_severe"} & made.keys()
+    assert made["wasserstein_gain_over_prototype_severe"] == gain
 
 
 @pytest.mark.slow

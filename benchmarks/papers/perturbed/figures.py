@@ -23,6 +23,14 @@ CONTROL = "prototype"
 DECLARED = "wasserstein"
 """The model whose gain is ``gain_over_prototype_severe``."""
 
+PAIRS = {
+    "invariance_gain": ("wasserstein_invariance", DECLARED),
+    "shape_weight_gain": ("wasserstein_shape", DECLARED),
+    "covariance_gain": (DECLARED, "wasserstein_no_covariance"),
+    "gain_over_wide_prototype": (DECLARED, "prototype_wide"),
+}
+"""Gains that one thing makes: the model with it, and that without."""
+
 Figures = dict[str, float]
 
 
@@ -136,9 +144,9 @@ def all_figures(
             if control in held and model != control:
                 made |= gains(f"{model}_gain_over_{control}", found, held[control], task)
     made |= _headline(made)
-    if {"wasserstein_invariance", DECLARED} <= held.keys():
-        with_term, without = held["wasserstein_invariance"], held[DECLARED]
-        made |= gains("invariance_gain", with_term, without, task)
+    for name, (more, less) in PAIRS.items():
+        if {more, less} <= held.keys():
+            made |= gains(name, held[more], held[less], task)
     return made
 
 

@@ -147,18 +147,19 @@ def _descended(head: Any, features: Tensor, y: Tensor, seed: int) -> Any:
     return head.eval()
 
 
-def prototype_model(task: Task, seed: int) -> OnFeatures:
+def prototype_model(task: Task, seed: int, *, label_dim: int = LABEL_DIM) -> OnFeatures:
     """Learned class means in the label space, through the whole network: distances, no measures.
 
     It starts as the Wasserstein classifier does: the same linear map, means and temperature.
     """
-    body = nn.Sequential(task.body(seed), linear(task.features, LABEL_DIM, seed))
-    means = torch.randn((task.classes, LABEL_DIM), generator=torch.Generator().manual_seed(seed))
-    return OnFeatures(body, baselines.PrototypeHead(means, temperature=float(LABEL_DIM)))
+    body = nn.Sequential(task.body(seed), linear(task.features, label_dim, seed))
+    means = torch.randn((task.classes, label_dim), generator=torch.Generator().manual_seed(seed))
+    return OnFeatures(body, baselines.PrototypeHead(means, temperature=float(label_dim)))
 
 
-def _prototype(task: Task, seed: int) -> dict[str, Model]:
-    return {"prototype": as_model(fitted(task, prototype_model(task, seed), seed))}
+def _prototype(task: Task, seed: int, *, name: str, label_dim: int) -> dict[str, Model]:
+    model = prototype_model(task, seed, label_dim=label_dim)
+    return {name: as_model(fitted(task, model, seed))}
 
 
 HEADS = ("prototype_features", "cosine_features", "mahalanobis_features", "knn_features")
@@ -166,6 +167,11 @@ HEADS = ("prototype_features", "cosine_features", "mahalanobis_features", "knn_f
 GROUPS: tuple[Group, ...] = (
     Group(("softmax",), _plain),
     Group(("softmax_augmented", "softmax_views", "deep_ensemble", *HEADS), _augmented),
-    Group(("prototype",), _prototype),
+    Group(("prototype",), functools.partial(_prototype, name="prototype", label_dim=LABEL_DIM)),
+    # Means and deviations are twice the numbers: what they add may be room.
+    Group(
+        ("prototype_wide",),
+        functools.partial(_prototype, name="prototype_wide", label_dim=2 * LABEL_DIM),
+    ),
 )
 """Models without measures: what a gain has to be held against."""
