@@ -244,6 +244,9 @@ def test_bad_input_is_told() -> None:
         WassersteinClassifier(nn.Identity(), 9, C, label_dim=9, invariance_weight=1.0)
     with pytest.raises(ValueError, match="for an invariance term, got 'none'"):
         build(covariance="none", invariance_weight=1.0)
+    for inputs, most in ((None, 1), (Perturbed(jitter, train_particles=(2, 7)), 7)):
+        with pytest.raises(ValueError, match=f"at least 8 particles .* got {most} at most"):
+            build(inputs=inputs, invariance_weight=1.0)
     for name in ("pull", "shape_weight", "invariance_weight"):
         with pytest.raises(ValueError, match=f"`{name}` should lie in"):
             build(**{name: -1.0})

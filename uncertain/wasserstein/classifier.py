@@ -109,7 +109,7 @@ class WassersteinClassifier(nn.Module):
             make = LabelMeasures.code_book if centered else LabelMeasures.random
             targets = make(num_classes, label_dim, seed=seed)
         _check_targets(targets, num_classes, label_dim, centered, covariance)
-        _check_invariance(invariance_weight, label_dim, covariance)
+        _check_invariance(invariance_weight, label_dim, covariance, inputs)
         start = float(label_dim) if temperature is None else temperature
         checks.check_range("temperature", start, 0, open_low=True)
         self.num_features, self.num_classes, self.label_dim = num_features, num_classes, label_dim
@@ -261,7 +261,9 @@ def _check_targets(
         )
 
 
-def _check_invariance(weight: float, label_dim: int, covariance: Covariance) -> None:
+def _check_invariance(
+    weight: float, label_dim: int, covariance: Covariance, inputs: nn.Module | None
+) -> None:
     if not weight:
         return
     checks.check_range(
@@ -275,4 +277,12 @@ def _check_invariance(weight: float, label_dim: int, covariance: Covariance) -> 
         raise ValueError(
             "`covariance` should be 'diagonal' or 'full' for an invariance term, got 'none': point "
             "masses are no Gaussian."
+        )
+    # Modules of a user's own may make as many particles as they like.
+    numbers = (1,) if inputs is None else getattr(inputs, "train_particles", (STEIN_PARTICLES,))
+    if max(numbers) < STEIN_PARTICLES:
+        raise ValueError(
+            f"`inputs` should make at least {STEIN_PARTICLES} particles a row in some training steps "
+            f"for an invariance term, got {max(numbers)} at most: pass "
+            f"Perturbed(..., train_particles=(1, 2, 4, {STEIN_PARTICLES}))."
         )
