@@ -1,6 +1,6 @@
 """Damaged files: a clear error of ours or the right answer, never a library's own error.
 
-Run many: ``python benchmarks/fuzz_files.py --count 10000``. Every case is a whole file of
+Run many: ``python tests/fuzz_files.py --count 10000``. Every case is a whole file of
 one format that a few random mutations have gone over (cut off, bytes changed, blocks repeated,
 removed, zeroed or inserted), read as a user would read it. What is refused must be refused by an
 error that this library raises; what is read from a format with checksums must be what was written.

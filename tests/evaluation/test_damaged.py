@@ -1,4 +1,4 @@
-"""A few hundred damaged files in the suite; ``benchmarks/fuzz_files.py`` reads as many as asked."""
+"""A few hundred damaged files in the suite; ``tests/fuzz_files.py`` reads as many as asked."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Read thousands of damaged files: each is refused by an error of ours, or read right.
 
-``python benchmarks/fuzz_files.py --count 10000 --seed 0`` writes ten formats, damages them, reads them as a
+``python tests/fuzz_files.py --count 10000 --seed 0`` writes ten formats, damages them, reads them as a
 user would and judges every fifth that can be read. See ``tests/evaluation/damaged.py`` for what a
-fault is; faulty files are kept in the temporary folder. Not timed: it shares no options with the others.
+fault is; faulty files are kept in the temporary folder.
 """
 
 from __future__ import annotations
