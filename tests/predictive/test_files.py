@@ -141,6 +141,23 @@ def test_rows_that_do_not_fit(arguments, message, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_what_no_reader_would_take_is_not_written(tmp_path):
+    coin = Categorical(logits=torch.zeros(2, 2))
+    for name in ("p.npz", "p.csv", "p"):
+        with pytest.raises(ValueError, match=r"`path` should end in \.parquet"):
+            save_predictions(tmp_path / name, coin)
+    path = tmp_path / "p.parquet"
+    with pytest.raises(ValueError, match=r"`target` should be class indices from 0 to 1, got 2"):
+        save_predictions(path, coin, [0, 2])
+    with pytest.raises(ValueError, match=r"`split` should be test, .*, got 'tset'"):
+        save_predictions(path, coin, split="tset")
+    for column in ("", 3):
+        with pytest.raises(ValueError, match="`columns` should be named by strings"):
+            save_predictions(path, coin, columns={column: [0, 1]})
+    assert not list(tmp_path.iterdir())
+
+
 def test_class_names_that_do_not_fit(tmp_path):
     coin, path = Categorical(torch.ones(1, 2)), tmp_path / "p.parquet"
     with pytest.raises(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,10 +14,14 @@ from numpy.typing import NDArray
 from uncertain import checks, families, keyed
 from uncertain.evaluation.ordinal import check_grid
 from uncertain.families import ArrayDistribution
-from uncertain.predictive.facts import CLASS_FAMILIES, check_column_names, check_order
+from uncertain.predictive.facts import (
+    CLASS_FAMILIES,
+    check_column_names,
+    check_order,
+    check_split,
+)
 from uncertain.predictive.provenance import FittedOn
 
-_SPLIT = re.compile(r"test|validation|train|ood:.+|shift:[^:]+:[^:]+", re.DOTALL)
 _PER_ROW = ("row_ids", "groups", "weights")
 
 
@@ -191,15 +194,7 @@ class Predictions:
                 raise TypeError(f"`{name}` should be a string, got {getattr(self, name)!r}.")
         if not self.source:
             raise ValueError("`source` should name the model, got an empty string.")
-        if not _SPLIT.fullmatch(self.split):
-            raise ValueError(
-                "`split` should be test, validation, train, ood:NAME or shift:KIND:SEVERITY, got "
-                f"{self.split!r}."
-            )
-        if self.split.startswith("shift:"):
-            severity = self.split.rpartition(":")[2]
-            if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", severity):
-                raise ValueError(f"`split` should end in a severity, got {self.split!r}.")
+        check_split(self.split)
 
     def _set_array(self, name: str, value: Any) -> None:
         if value is not None:

@@ -162,7 +162,10 @@ def _require_complete(visible: list[str], roles: Mapping[str, str], *, labelled:
             + "."
         )
     if labelled and "labels" not in roles:
-        raise ValueError(f"no labels found: {_have(visible)} Name them with --labels.")
+        raise ValueError(
+            f"no labels found: {_have(visible)} Name them with --labels in `uncertain evaluate`, with "
+            "--column labels=NAME in the other commands."
+        )
 
 
 def _require_numbers(arrays: Arrays, roles: Mapping[str, str]) -> None:

@@ -1,6 +1,7 @@
 """Predictions of torch distributions, stored as Parquet without loss."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution
 
+from uncertain import checks
 from uncertain.atomic import StrPath
 from uncertain.families import ArrayDistribution
 from uncertain.predictive.arrays import Device, from_arrays, to_arrays, to_host
@@ -84,7 +86,7 @@ def save_predictions(
     become float32. The file is whole or not there.
 
     Args:
-        path: Where; conventionally ``*.parquet``.
+        path: Where, ``*.parquet``.
         dist: N predictions of a family in `uncertain.families.FAMILIES`, or a mixture.
         target: (N,) class indices, class names (with ``class_names``) or numbers; (N, T) for T
             outputs; ``None`` for rows without a label.
@@ -108,8 +110,8 @@ def save_predictions(
         ordinal: Whether the classes' order means something.
 
     Raises:
-        ValueError: Where lengths differ, ids repeat, values are not finite, or a class name is
-            unknown.
+        ValueError: Where lengths differ, ids repeat, values are not finite, a class or split is
+            unknown, or ``path`` has another ending.
         TypeError: For a distribution that no family describes.
         OSError: Where ``path`` cannot be written.
 
@@ -123,6 +125,11 @@ def save_predictions(
         >>> stored.distribution.logits, stored.target, stored.source
         (tensor([[0., -inf]]), tensor([0]), 'net')
     """
+    if Path(path).suffix.lower() != ".parquet":
+        raise ValueError(
+            f"`path` should end in .parquet, which is what is written, got {str(path)!r}: readers go by "
+            "the ending."
+        )
     per_row = {"row_ids": row_ids, "groups": groups, "weights": weights}
     rows = PredictionRows(
         dist if isinstance(dist, ArrayDistribution) else to_arrays(dist),
@@ -140,6 +147,10 @@ def save_predictions(
         grid=grid,
         ordinal=ordinal,
     )
+    single = rows.target is not None and rows.target.ndim == 1
+    if single and rows.distribution.family == "categorical":
+        classes = next(iter(rows.distribution.parameters.values())).shape[-1]
+        checks.check_labels("target", rows.target, classes)
     write_rows(path, rows)
 
 

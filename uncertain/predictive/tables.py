@@ -20,7 +20,12 @@ from numpy.typing import NDArray
 from uncertain import checks
 from uncertain.atomic import StrPath, atomic_path
 from uncertain.families import ArrayDistribution, from_table, to_table
-from uncertain.predictive.facts import CLASS_FAMILIES, check_column_names, check_order
+from uncertain.predictive.facts import (
+    CLASS_FAMILIES,
+    check_column_names,
+    check_order,
+    check_split,
+)
 from uncertain.predictive.provenance import FittedOn
 from uncertain.predictive.sealed import read_table, write_table
 
@@ -116,6 +121,7 @@ class PredictionRows:
             _check_unique(self.row_ids)
         self._check_class_names()
         check_column_names(columns)
+        check_split(self.split)
         classes = self.distribution.family in CLASS_FAMILIES
         check_order(grid=self.grid, ordinal=self.ordinal, classes=classes)
 
