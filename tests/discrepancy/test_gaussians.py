@@ -274,6 +274,78 @@ def test_the_plane_agrees_with_singular_values(smallest: float) -> None:
             torch.testing.assert_close(one.tril(), other.tril(), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize(("dtype", "smallest"), [(torch.float32, 1e-5), (torch.float64, 1e-9)])
+@pytest.mark.parametrize("d", [2, 3])
+def test_one_pair_of_near_singular_factors_is_what_it_is_in_a_batch(
+    dtype: torch.dtype, smallest: float, d: int
+) -> None:
+    thin = torch.diag(torch.tensor([1.0] * (d - 1) + [smallest], dtype=dtype))
+    zero, one = torch.zeros(d, dtype=dtype), torch.ones(d, dtype=dtype)
+    for other in (thin, torch.diag(one), one, one[:1]):
+        wide = torch.diag(other.expand(d)) if other.ndim == 1 else other
+        # Both are diagonal, so that the distance is between deviations.
+        wanted = (thin.diagonal() - wide.diagonal()).square().sum()
+        for sides in ((thin, other), (other, thin)):
+            a, b = (side.clone().requires_grad_() for side in sides)
+            value = gaussian_wasserstein2_squared(zero, a, zero, b, cholesky=True)
+            slack = 10 * torch.finfo(dtype).eps
+            torch.testing.assert_close(value.detach(), wanted, rtol=0, atol=slack)
+            parts = gaussian_wasserstein2_parts(zero, a, zero, b, cholesky=True)
+            torch.testing.assert_close(parts.shape, value)
+            batched = gaussian_wasserstein2_squared(
+                zero[None], a[None], zero[None], b[None], cholesky=True
+            )
+            torch.testing.assert_close(batched[0], value)
+            assert all(g.isfinite().all() for g in torch.autograd.grad(value, (a, b)))
+
+
+def indefinite_pairs() -> dict[str, tuple[Tensor, Tensor]]:
+    eye, one = torch.eye(2), torch.ones(2, 2)
+    return {
+        "negative": (-eye, eye),
+        "negative twice": (-eye, -eye),
+        "negative and unequal": (torch.diag(torch.tensor([-1.0, -2.0])), eye),
+        "beside singular": (-eye, one),
+        "beside variances": (-eye, torch.ones(2)),
+        "beside one": (-eye, torch.ones(1)),
+        "beside zero": (torch.diag(torch.tensor([1.0, 1.0, -0.5])), torch.zeros(3)),
+        "beside zero matrices": (torch.diag(torch.tensor([1.0, 1.0, -0.5])), torch.zeros(3, 3)),
+        "hidden": (torch.diag(torch.tensor([1.0, -0.5, 1.0])), torch.tensor([1.0, 0.0, 1.0])),
+    }
+
+
+@pytest.mark.parametrize("case", list(indefinite_pairs()))
+@pytest.mark.parametrize("batched", [False, True])
+def test_matrices_with_negative_eigenvalues_are_told(case: str, batched: bool) -> None:
+    cov, other = indefinite_pairs()[case]
+    zero = torch.zeros(len(cov))
+    if batched:  # One good matrix beside the bad one.
+        cov, other = torch.stack([torch.eye(len(cov)), cov]), torch.stack([other, other])
+        zero = torch.stack([zero, zero])
+    message = r"`cov(_[ab])?` should be positive semi-definite, got an eigenvalue of -"
+    for a, b in ((cov, other), (other, cov)):
+        with pytest.raises(ValueError, match=message):
+            gaussian_wasserstein2_squared(zero, a, zero, b)
+        with pytest.raises(ValueError, match=message):
+            gaussian_wasserstein2_parts(zero, a, zero, b)
+    if batched:
+        with pytest.raises(ValueError, match=message):
+            FixedGaussians.from_covariances(zero, cov)
+        if case != "negative twice":
+            with pytest.raises(ValueError, match=message):
+                FixedGaussians.from_covariances(zero, other).wasserstein2_squared(zero, cov)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_numbers_that_are_not_finite_are_told_in_the_plane() -> None:
+    zero, eye = torch.zeros(2), torch.eye(2)
+    for bad in (torch.nan, torch.inf):
+        with pytest.raises(ValueError, match="`cov_a` should be finite"):
+            gaussian_wasserstein2_squared(zero, torch.full((2, 2), bad), zero, eye)
+        with pytest.raises(ValueError, match="`cov_b` should be finite"):
+            gaussian_wasserstein2_squared(zero, eye, zero, torch.full((2, 2), bad))
+
+
 def test_half_precision_is_widened() -> None:
     mean, cov = torch.zeros(3, dtype=torch.bfloat16), torch.ones(3, dtype=torch.bfloat16)
     assert gaussian_wasserstein2_squared(mean, cov, mean, 4 * cov).dtype == torch.float32

@@ -298,7 +298,9 @@ def _plane_root(a: Spread, b: Spread) -> Tensor:
     first, left, right, second = cov_a.flatten(-2).unbind(-1)
     product = first * second
     det, limits = product - left * right, torch.finfo(trace.dtype)
-    if bool((det.detach() > limits.eps * product.detach()).all()):
+    # A negative definite matrix has such a determinant too, but not such an entry.
+    regular = (det.detach() > limits.eps * product.detach()) & (first.detach() > 0)
+    if bool(regular.all()):
         return (trace + 2 * det.sqrt() * root_b).sqrt()
     check_positive(a.name, a.value)
     floor = (limits.eps * product.detach().abs()).clamp(min=limits.tiny)
@@ -318,10 +320,9 @@ def _eigenvalue_roots(matrix: Tensor, side: Spread) -> Tensor:
     smallest, largest = values.detach()[..., 0], values.detach()[..., -1]
     if bool((smallest > limits.eps * largest).all()):
         return cast(Tensor, values.sqrt())
-    largest = largest.abs()
-    if bool((smallest < -100 * values.shape[-1] * limits.eps * largest).any()):
-        check_positive(side.name, side.value)
-    return roots(values, (limits.eps * largest).clamp(min=limits.tiny).unsqueeze(-1))
+    # Where the other side is singular it may hide a negative eigenvalue, so this one's are asked.
+    check_positive(side.name, side.value)
+    return roots(values, (limits.eps * largest.abs()).clamp(min=limits.tiny).unsqueeze(-1))
 
 
 def _singular_values(matrix: Tensor) -> Tensor:
@@ -334,9 +335,11 @@ def _singular_values(matrix: Tensor) -> Tensor:
     if not bool(near.any()):
         regular: Tensor = values.sqrt()
         return regular
+    # One batch dimension, since a single pair has none to pick from.
+    flat, places = matrix.reshape(-1, *matrix.shape[-2:]), near.reshape(-1)
     found = torch.where(near.unsqueeze(-1), 1, values).sqrt()
-    alone: Tensor = torch.linalg.svdvals(matrix[near]).flip(-1)
-    return found.index_put((near,), alone)
+    alone: Tensor = torch.linalg.svdvals(flat[places]).flip(-1)
+    return found.reshape(len(flat), -1).index_put((places,), alone).reshape(found.shape)
 
 
 def _one_factored(a: Spread, b: Spread) -> tuple[Spread, Spread]:

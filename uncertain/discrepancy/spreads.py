@@ -111,6 +111,8 @@ def check_pairs(mean_a: Tensor, mean_b: Tensor) -> None:
 
 def check_positive(name: str, cov: Tensor) -> None:
     """Raise where a symmetric matrix has an eigenvalue below zero by more than rounding."""
+    if not bool(cov.detach().isfinite().all()):
+        checks.check_finite(name, cov)  # LAPACK would raise in words of its own.
     values = torch.linalg.eigvalsh(cov.detach())
     floor = -100 * cov.shape[-1] * torch.finfo(cov.dtype).eps * values.abs().amax(-1)
     bad = values[..., 0] < floor
