@@ -403,11 +403,47 @@ def test_other_bad_input_is_told() -> None:
         gaussian_wasserstein2_squared(ZERO, ONE, ZERO, -ONE, cholesky=True)
     with pytest.raises(ValueError, match="`cov_a` should be finite"):
         gaussian_wasserstein2_squared(ZERO, EYE * torch.nan, ZERO, EYE, cholesky=True)
-    with pytest.raises(TypeError, match=r"between floating tensors, got torch.int64"):
+    with pytest.raises(
+        TypeError, match=r"`mean_a` should be a floating tensor, got torch.int64: .*`mean_a.float"
+    ):
         gaussian_wasserstein2_squared(ZERO.long(), ONE, ZERO, ONE)
-    with pytest.raises(TypeError, match="between floating tensors, got list"):
+    with pytest.raises(
+        TypeError, match=r"`mean_a` should be a floating tensor, got list: `torch.as_tensor`"
+    ):
         gaussian_wasserstein2_squared([0.0], ONE, ZERO, ONE)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"`mean` should have shape \(C, D\)"):
         FixedGaussians.from_covariances(ZERO[0], ONE[0])
     with pytest.raises(ValueError, match="positive semi-definite"):
         FixedGaussians.from_covariances(ZERO, INDEFINITE)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_targets_that_stay_tell_of_arguments_by_the_names_they_have() -> None:
+    with pytest.raises(ValueError, match=r"`cov` should have shape .* to match `mean` of"):
+        FixedGaussians.from_covariances(ZERO, ONE[:, :2])
+    with pytest.raises(ValueError, match=r"`cov` should be positive semi-definite"):
+        FixedGaussians.from_covariances(ZERO, INDEFINITE)
+    with pytest.raises(ValueError, match=r"`cov` should lie in \[0, inf\], got -1"):
+        FixedGaussians.from_covariances(ZERO, -ONE)
+    with pytest.raises(ValueError, match="`cov` should be symmetric"):
+        FixedGaussians.from_covariances(ZERO, SKEW)
+    with pytest.raises(TypeError, match="`mean` should be a floating tensor, got list"):
+        FixedGaussians.from_covariances([0.0], ONE)  # type: ignore[arg-type]
+    for targets in (EYE, ONE, ONE[:, :1]):
+        fixed = FixedGaussians.from_covariances(ZERO, targets)
+        with pytest.raises(ValueError, match=r"`mean` should have shape \(2, 3\).*as the targets"):
+            fixed.wasserstein2_squared(ZERO[:, :2], ONE[:, :2])
+        with pytest.raises(ValueError, match=r"`cov` should have shape .* to match `mean` of"):
+            fixed.wasserstein2_squared(ZERO[0, 0], ONE[0, 0])
+        with pytest.raises(ValueError, match="`mean` should be finite"):
+            fixed.wasserstein2_squared(NAN, ONE)
+        with pytest.raises(ValueError, match="`cov` should be finite"):
+            fixed.wasserstein2_squared(ZERO, EYE * torch.nan)
+        with pytest.raises(ValueError, match=r"`cov` should lie in \[0, inf\], got -1"):
+            fixed.wasserstein2_squared(ZERO, -ONE)
+        with pytest.raises(ValueError, match="`cov` should be positive semi-definite"):
+            fixed.wasserstein2_squared(ZERO, INDEFINITE)
+        with pytest.raises(ValueError, match="`cov` should be lower triangular"):
+            fixed.wasserstein2_squared(ZERO, SKEW, cholesky=True)
+        with pytest.raises(ValueError, match="got an overflow"):
+            fixed.wasserstein2_squared(ZERO + 1e30, ONE)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from uncertain.discrepancy import (
+    UnconvergedWarning,
     entropic_wasserstein2_squared,
     median_distance,
     mmd_squared,
@@ -135,7 +136,7 @@ def test_entropic_agrees_with_pot_on_one_pair_and_goes_to_the_exact_cost() -> No
     ours = float(entropic_wasserstein2_squared(x, y, regularisation=0.3, tolerance=1e-10))
     assert ours == pytest.approx(cost(x, y) - cost(x, x) / 2 - cost(y, y) / 2, rel=1e-5)
     exact = float(ot.solve_sample(x, y).value)
-    sharp = entropic_wasserstein2_squared(x, y, regularisation=0.01, iterations=5000)
+    sharp = entropic_wasserstein2_squared(x, y, regularisation=0.01, tolerance=1e-4)
     assert float(sharp) == pytest.approx(exact, rel=0.02)
 
 
@@ -174,7 +175,9 @@ def test_bad_input_is_told() -> None:
             function(x, bad)
         with pytest.raises(ValueError, match=r"`x` should have shape \(N, D\)"):
             function(x[0], x)
-        with pytest.raises(TypeError, match="floating tensors"):
+        with pytest.raises(
+            TypeError, match=r"`x` should be a floating tensor, got torch.int64: .*`x.float"
+        ):
             function(x.long(), x)
     with pytest.raises(ValueError, match="`y` should have at least 2 points, got 1: a U-statistic"):
         mmd_squared(x, x[:1])
@@ -189,7 +192,25 @@ def test_bad_input_is_told() -> None:
     with pytest.raises(ValueError, match=r"`projections` should have shape \(L, 2\)"):
         sliced_wasserstein2_squared(x, x, projections=torch.ones(3, 3))
     with pytest.raises(ValueError, match="`projections` should be finite"):
+        sliced_wasserstein2_squared(x, x, projections=torch.full((3, 2), torch.nan))
+    with pytest.raises(ValueError, match="`projections` should be directions, got 3 of 3 that are"):
         sliced_wasserstein2_squared(x, x, projections=torch.zeros(3, 2))
+    for wrong in (2.5, np.ones((3, 2)), "all", True):
+        with pytest.raises(
+            TypeError, match=r"`projections` should be a whole number, got .*\(L, D"
+        ):
+            sliced_wasserstein2_squared(x, x, projections=wrong)  # type: ignore[arg-type]
+    with pytest.raises(
+        TypeError, match=r"`bandwidths` should be numbers .* got 'median': leave it"
+    ):
+        mmd_squared(x, x, bandwidths="median")  # type: ignore[arg-type]
+    for width in (torch.inf, torch.nan):
+        with pytest.raises(ValueError, match=r"`bandwidths` should lie in \(0, inf\)"):
+            mmd_squared(x, x, bandwidths=[width])
+    with pytest.raises(TypeError, match=r"`iterations` should be a whole number, got 2\.5"):
+        entropic_wasserstein2_squared(x, x, regularisation=1.0, iterations=2.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="`y` should be a floating tensor, got list"):
+        median_distance(x, [0.0])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`x` should have at least 1 points, got 0"):
         sample_wasserstein2_squared(torch.zeros(0), torch.zeros(2))
     with pytest.raises(ValueError, match=r"`x` should have shape \(N,\)"):
@@ -197,6 +218,63 @@ def test_bad_input_is_told() -> None:
     for name, value in {"regularisation": 0.0, "iterations": 0, "tolerance": 0.0}.items():
         with pytest.raises(ValueError, match=f"`{name}` should lie in"):
             entropic_wasserstein2_squared(x, x, **({"regularisation": 1.0} | {name: value}))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_samples_whose_batches_do_not_fit_are_told() -> None:
+    x, y = points(2, 4, 3), points(5, 4, 3)
+    message = (
+        r"`x` and `y` should have leading dimensions that broadcast, got \(2,\) and \(5,\): `x\["
+    )
+    for function in (mmd_squared, sliced_wasserstein2_squared, median_distance):
+        with pytest.raises(ValueError, match=message):
+            function(x, y)
+    with pytest.raises(ValueError, match=message):
+        entropic_wasserstein2_squared(x, y, regularisation=1.0)
+    with pytest.raises(ValueError, match=message):
+        sample_wasserstein2_squared(x[..., 0], y[..., 0])
+    with pytest.raises(ValueError, match=r"`p` and `q` should have leading .* \(2,\) and \(5,\)"):
+        total_variation(x[:, 0].softmax(-1), y[:, 0].softmax(-1))
+
+
+def test_an_overflow_is_told() -> None:
+    x, y = points(6, 2).float(), points(6, 2, seed=1).float()
+    message = r"should be finite, got an overflow of torch.float32 in 1 of 1 values: rescale"
+    with pytest.raises(ValueError, match=message):
+        mmd_squared(1e20 * x, 1e20 * y)
+    with pytest.raises(ValueError, match=message):
+        mmd_squared(1e20 * x, 1e20 * y, bandwidths=[1.0])
+    with pytest.raises(ValueError, match=message):
+        mmd_squared(x, y, bandwidths=[1e-20])
+    with pytest.raises(ValueError, match=message):
+        median_distance(1e20 * x, 1e20 * y)
+    with pytest.raises(ValueError, match=message):
+        sliced_wasserstein2_squared(1e25 * x, 1e25 * y)
+    with pytest.raises(ValueError, match=message):
+        sample_wasserstein2_squared(1e20 * x[:, 0], 1e20 * y[:, 0])
+    with pytest.raises(ValueError, match=message):
+        entropic_wasserstein2_squared(1e20 * x, 1e20 * y, regularisation=1.0)
+
+
+def test_directions_of_any_length_are_directions() -> None:
+    x, y, directions = (
+        points(9, 3).float(),
+        points(9, 3, seed=1).float(),
+        points(5, 3, seed=2).float(),
+    )
+    plain = sliced_wasserstein2_squared(x, y, projections=directions)
+    for factor in (1e-30, 1e30):
+        scaled = sliced_wasserstein2_squared(x, y, projections=factor * directions)
+        torch.testing.assert_close(scaled, plain)
+
+
+def test_iterations_that_do_not_suffice_are_told() -> None:
+    x, y = points(20, 2), points(20, 2, seed=1)
+    message = "After {} iterations 1 of 1 plans .* is off by up to .* tolerance of 1e-05: .*raise"
+    with pytest.warns(UnconvergedWarning, match=message.format(100)):
+        entropic_wasserstein2_squared(x, y, regularisation=1e-5, iterations=100)
+    with pytest.warns(UnconvergedWarning, match=message.format(1)):
+        entropic_wasserstein2_squared(x, y, regularisation=0.1, iterations=1)
 
 
 @pytest.mark.usefixtures("unchecked")

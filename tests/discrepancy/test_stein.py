@@ -126,3 +126,61 @@ def test_bad_input_is_told() -> None:
         gaussian_stein_squared(zero, one, zero, torch.zeros(2, 2))
     with pytest.raises(ValueError, match="`mean_a` should be finite"):
         gaussian_stein_squared(zero * torch.nan, one, zero, one)
+    eye, indefinite = torch.eye(2), torch.diag(torch.tensor([1.0, -0.5]))
+    for bad in (-0.1 * eye, -10 * eye, indefinite, torch.stack([eye, -eye])):
+        mean = torch.zeros(bad.shape[:-1])
+        for target in (torch.ones_like(mean), eye.expand_as(bad)):
+            with pytest.raises(ValueError, match="`cov_a` should be positive semi-definite, got"):
+                gaussian_stein_squared(mean, bad, mean, target)
+    with pytest.raises(ValueError, match=r"`cov_a` should lie in \[0, inf\], got -1"):
+        gaussian_stein_squared(zero, -one, zero, one)
+    with pytest.raises(ValueError, match=r"`cov_b` should lie in \(0.*density"):
+        gaussian_stein_squared(zero, eye, zero, -one)
+    with pytest.raises(ValueError, match=r"`bandwidth` should lie in \(0, inf\)"):
+        gaussian_stein_squared(zero, one, zero, one, bandwidth=torch.inf)
+    with pytest.raises(
+        ValueError, match=r"`bandwidth` should have shape \(\), got \(2,\): one for"
+    ):
+        gaussian_stein_squared(zero, one, zero, one, bandwidth=one)
+    rays = 10 * torch.randn(20, 3, 1, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=r"`bandwidth` should be wide enough .* of 20 matrices"):
+        gaussian_stein_squared(
+            torch.zeros(20, 3), rays @ rays.mT, torch.zeros(3), torch.ones(3), bandwidth=1e-6
+        )
+    with pytest.raises(TypeError, match=r"`scores` should be a floating tensor, got torch\.int64"):
+        stein_squared(x, x.long())
+
+
+def test_a_singular_covariance_is_the_limit_of_regular_ones() -> None:
+    zero, eye = torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
+    thin = torch.ones(2, 2, dtype=torch.float64)
+    ours = gaussian_stein_squared(zero, thin, zero, eye)
+    torch.testing.assert_close(ours, gaussian_stein_squared(zero, thin + 1e-10 * eye, zero, eye))
+
+
+@pytest.mark.parametrize("form", ["diagonal", "matrix"])
+def test_the_bandwidth_has_a_gradient(form: str) -> None:
+    (ma, sa), (mb, sb) = gaussians(3, 2, 0), gaussians(3, 2, 1)
+    if form == "diagonal":
+        sa, sb = (s.diagonal(dim1=-2, dim2=-1) for s in (sa, sb))
+    width = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    ours = gaussian_stein_squared(ma, sa, mb, sb, bandwidth=width)
+    torch.testing.assert_close(ours, gaussian_stein_squared(ma, sa, mb, sb, bandwidth=0.7))
+    assert torch.autograd.gradcheck(
+        lambda width: gaussian_stein_squared(ma, sa, mb, sb, bandwidth=width), [width]
+    )
+
+
+def test_an_overflow_is_told() -> None:
+    x, mean, one, eye = torch.randn(5, 2), torch.zeros(2), torch.ones(2), torch.eye(2)
+    message = "should be finite, got an overflow of torch.float32 in .*: rescale"
+    for statistic in ("u", "v"):
+        with pytest.raises(ValueError, match=message):
+            stein_squared(1e20 * x, -1e20 * x, statistic=statistic)
+    for cov in (one, eye):
+        with pytest.raises(ValueError, match=message):
+            gaussian_stein_squared(mean + 1e20, cov, mean, cov)
+        with pytest.raises(ValueError, match=message):
+            gaussian_stein_squared(mean, cov, mean, cov, bandwidth=1e25)
+        with pytest.raises(ValueError, match=message):
+            gaussian_stein_squared(mean, 3e38 * cov, mean, cov)

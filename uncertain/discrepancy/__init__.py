@@ -21,7 +21,7 @@ the dtype and on the device of its inputs (half precision is widened to float32)
 Axis letters: ``N`` and ``M`` points of a sample, ``D`` dimensions, ``K`` bins.
 """
 
-from uncertain.discrepancy.entropic import entropic_wasserstein2_squared
+from uncertain.discrepancy.entropic import UnconvergedWarning, entropic_wasserstein2_squared
 from uncertain.discrepancy.gaussians import (
     FixedGaussians,
     Wasserstein2Parts,
@@ -35,6 +35,7 @@ from uncertain.discrepancy.stein import gaussian_stein_squared, stein_squared
 
 __all__ = [
     "FixedGaussians",
+    "UnconvergedWarning",
     "Wasserstein2Parts",
     "entropic_wasserstein2_squared",
     "gaussian_stein_squared",

@@ -62,9 +62,12 @@ def gaussian_wasserstein2_squared(
     dimensions. The fewer numbers, the faster: between matrices an eigendecomposition a *pair*,
     between a matrix and one variance an eigendecomposition a *row*, else none.
 
-    Gradients are finite everywhere. Where a covariance is near singular they are inexact in its null
-    directions, as its own rounding is; give factors where you have them (``cholesky=True``), whose
-    gradient is bounded by one, exact, and for which near-singular pairs go through singular values.
+    Gradients by covariances are finite, not bounded: like the slope of a root they grow with one over
+    the smallest deviation, up to one over the root of the smallest number of the dtype at a covariance
+    matrix of exactly zero (about 1e19 in float32); at a variance of exactly zero that slope is taken
+    as 0. Where a covariance is near singular they are inexact in its null directions, as its own
+    rounding is. Give factors where you have them (``cholesky=True``): their gradient is exact and no
+    larger than twice both deviations, and near-singular pairs go through singular values.
 
     Args:
         mean_a: (..., D).
@@ -148,14 +151,15 @@ class FixedGaussians:
         Raises:
             ValueError: As :func:`gaussian_wasserstein2_squared`.
         """
-        mean, cov = widened(mean.detach(), cov.detach())
+        mean, cov = (tensor.detach() for tensor in widened(mean=mean, cov=cov))
         checks.check_shape("mean", mean, ("C", "D"))
         checks.check_finite("mean", mean)
         checks.check_finite("cov", cov)
-        given = spread("b", mean, cov, factored=False)
+        given = spread("", mean, cov, factored=False)
         if given.form == "matrix":
             return cls(mean, _factored(given))
-        return cls(mean, Spread(given.form, given.scales(), True))
+        checks.check_range("cov", cov, 0, hint="variances are not negative")
+        return cls(mean, Spread(given.form, given.scales(), True, given.name))
 
     def wasserstein2_squared(
         self,
@@ -174,9 +178,11 @@ class FixedGaussians:
         Raises:
             ValueError: As :func:`gaussian_wasserstein2_squared`.
         """
-        mean, cov = widened(mean, cov)
-        check_pairs(mean.unsqueeze(-2), self.mean)
-        given = spread("a", mean, cov, factored=cholesky)
+        mean, cov = widened(mean=mean, cov=cov)
+        given = spread("", mean, cov, factored=cholesky)
+        dimensions = self.mean.shape[-1]
+        if mean.shape[-1] != dimensions:
+            checks.check_shape("mean", mean, (*mean.shape[:-1], dimensions), hint="as the targets")
         inner = -3 if given.form == "matrix" else -2
         a = given._replace(value=given.value.unsqueeze(inner))
         return _total(mean.unsqueeze(-2), a, self.mean, self.spread)
@@ -186,9 +192,9 @@ def _sides(
     mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor, cholesky: bool
 ) -> tuple[Tensor, Spread, Tensor, Spread]:
     """Return both sides checked, in one dtype, one of two matrices factored."""
-    mean_a, cov_a, mean_b, cov_b = widened(mean_a, cov_a, mean_b, cov_b)
-    a = spread("a", mean_a, cov_a, factored=cholesky)
-    b = spread("b", mean_b, cov_b, factored=cholesky)
+    mean_a, cov_a, mean_b, cov_b = widened(mean_a=mean_a, cov_a=cov_a, mean_b=mean_b, cov_b=cov_b)
+    a = spread("_a", mean_a, cov_a, factored=cholesky)
+    b = spread("_b", mean_b, cov_b, factored=cholesky)
     check_pairs(mean_a, mean_b)
     if a.form == "matrix" and b.form == "matrix" and not cholesky:
         a, b = _one_factored(a, b)
@@ -232,12 +238,14 @@ def _finite(value: Tensor, mean_a: Tensor, a: Spread, mean_b: Tensor, b: Spread)
     whole = value.detach()
     if math.isfinite(float(whole.sum())) or bool(whole.isfinite().all()):
         return value
-    given = {"mean_a": mean_a, "cov_a": a.value, "mean_b": mean_b, "cov_b": b.value}
-    for name, tensor in given.items():
+    # Targets that stay were checked when they were made, so `mean` and `cov` are the user's.
+    names = ("mean", "mean") if a.name == "cov" else ("mean_a", "mean_b")
+    given = [(names[0], mean_a), (a.name, a.value), (names[1], mean_b), (b.name, b.value)]
+    for name, tensor in given:
         checks.check_finite(name, tensor)
-    for name, side in {"cov_a": a, "cov_b": b}.items():
+    for side in (a, b):
         if side.form != "matrix":
-            checks.check_range(name, side.value, 0, hint="variances are not negative")
+            checks.check_range(side.name, side.value, 0, hint="variances are not negative")
     raise ValueError(
         "The squared distance should be finite, got an overflow: rescale means and covariances."
     )
@@ -346,14 +354,14 @@ def _one_factored(a: Spread, b: Spread) -> tuple[Spread, Spread]:
     """Return the pair with the second factored: the one of the two that has a factor."""
     factor, info = torch.linalg.cholesky_ex(b.value)
     if not bool(info.any()):
-        return a, Spread("matrix", factor, True)
+        return a, b._replace(value=factor, factored=True)
     other, other_info = torch.linalg.cholesky_ex(a.value)
     if bool(other_info.any()):
         return a, _factored(b)
     if not bool(b.value.detach().isfinite().all()):
-        return a, Spread("matrix", b.value, True)  # Refused where it shows, by its own name.
+        return a, b._replace(factored=True)  # Refused where it shows, by its own name.
     check_positive(b.name, b.value)
-    return b, Spread("matrix", other, True)
+    return b, a._replace(value=other, factored=True)
 
 
 def _factored(given: Spread) -> Spread:
@@ -368,4 +376,4 @@ def _factored(given: Spread) -> Spread:
         share = torch.where(info > 0, share, 0)
         eye = torch.eye(size, dtype=value.dtype, device=value.device)
         factor = torch.linalg.cholesky(value + share[..., None, None] * eye)
-    return Spread("matrix", factor, True)
+    return given._replace(value=factor, factored=True)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from uncertain import checks
 from uncertain.discrepancy.samples import finite
-from uncertain.discrepancy.spreads import widened
+from uncertain.discrepancy.spreads import check_leading, widened
 
 
 def total_variation(p: Float[Tensor, "*batch_p K"], q: Float[Tensor, "*batch_q K"]) -> Tensor:
@@ -23,7 +23,8 @@ def total_variation(p: Float[Tensor, "*batch_p K"], q: Float[Tensor, "*batch_q K
         The broadcast leading shape, in [0, 1]; the derivative where two bins are equal is 0.
 
     Raises:
-        ValueError: For bins that differ in number, negative entries or sums away from one.
+        ValueError: For bins that differ in number, leading dimensions that do not broadcast, negative
+            entries or sums away from one.
         TypeError: For tensors that are not floating.
 
     Example:
@@ -31,7 +32,7 @@ def total_variation(p: Float[Tensor, "*batch_p K"], q: Float[Tensor, "*batch_q K
         >>> total_variation(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.25, 0.25, 0.5]))
         tensor(0.5000)
     """
-    p, q = widened(p, q)
+    p, q = widened(p=p, q=q)
     for name, values in {"p": p, "q": q}.items():
         if values.ndim < 1:
             checks.check_shape(name, values, ("K",))
@@ -44,4 +45,8 @@ def total_variation(p: Float[Tensor, "*batch_p K"], q: Float[Tensor, "*batch_q K
         raise ValueError(
             f"`p` and `q` should have as many bins as each other, got {p.shape[-1]} and {q.shape[-1]}."
         )
+    check_leading(
+        {"p": p.shape[:-1], "q": q.shape[:-1]},
+        hint="`p[:, None]` gives every distribution with every other",
+    )
     return 0.5 * (p - q).abs().sum(-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uncertain import checks
-from uncertain.discrepancy.samples import squared_distances, two_samples
+from uncertain.discrepancy.samples import squared_distances, two_samples, without_overflow
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Widths by default, in median distances."""
@@ -43,9 +44,10 @@ def mmd_squared(
         The broadcast leading shape.
 
     Raises:
-        ValueError: For shapes that do not fit, bandwidths not above 0, or fewer than two points a
-            sample for a U-statistic.
-        TypeError: For tensors that are not floating.
+        ValueError: For shapes that do not fit, bandwidths that are not above 0 and finite, fewer than
+            two points a sample for a U-statistic, numbers that are not finite, or numbers or
+            bandwidths whose squares leave the range of their dtype.
+        TypeError: For tensors that are not floating, or bandwidths that are no numbers.
 
     References:
         A. Gretton et al., "A kernel two-sample test", 2012, lemma 6.
@@ -62,14 +64,13 @@ def mmd_squared(
     if bandwidths is None:
         widths = median_distance(x, y).unsqueeze(-1) * x.new_tensor(FACTORS)
     else:
-        widths = torch.as_tensor(bandwidths).to(x).reshape(-1)
-        checks.check_not_empty("bandwidths", widths)
-        checks.check_range("bandwidths", widths, 0, open_low=True)
+        widths = _widths(bandwidths, x)
     within_x, within_y = (
         _mean(_kernel(x, x, widths), unbiased),
         _mean(_kernel(y, y, widths), unbiased),
     )
-    return within_x + within_y - 2 * _mean(_kernel(x, y, widths), False)
+    value = within_x + within_y - 2 * _mean(_kernel(x, y, widths), False)
+    return without_overflow(value, hint="rescale `x`, `y` and `bandwidths`")
 
 
 def median_distance(
@@ -84,18 +85,38 @@ def median_distance(
         x: (..., N, D).
         y: (..., M, D); leading dimensions broadcast.
 
+    Raises:
+        ValueError: For shapes that do not fit, numbers that are not finite, or so large that their
+            squares are not.
+        TypeError: For tensors that are not floating.
+
     Example:
         >>> median_distance(torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0]]))
         tensor(2.)
     """
-    x, y = two_samples(x.detach(), y.detach())
+    x, y = (sample.detach() for sample in two_samples(x, y))
     lead = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     both = torch.cat([x.expand(*lead, *x.shape[-2:]), y.expand(*lead, *y.shape[-2:])], -2)
     rows, columns = torch.triu_indices(both.shape[-2], both.shape[-2], 1, device=both.device)
     distances = squared_distances(both, both)[..., rows, columns].sqrt()
     median, mean = distances.median(-1).values, distances.mean(-1)
-    found = torch.where(median > 0, median, mean)
+    found = without_overflow(torch.where(median > 0, median, mean))
     return torch.where(found > 0, found, torch.ones_like(found))
+
+
+def _widths(bandwidths: Sequence[float] | Tensor, x: Tensor) -> Tensor:
+    """Return (H,) checked bandwidths in the dtype of x."""
+    try:
+        widths = torch.as_tensor(bandwidths)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`bandwidths` should be numbers or a tensor (H,), got {bandwidths!r}: leave it out for "
+            "multiples of the median distance."
+        ) from error
+    widths = widths.reshape(-1)
+    checks.check_not_empty("bandwidths", widths)
+    checks.check_range("bandwidths", widths, 0, math.inf, open_low=True, open_high=True)
+    return widths.to(x)
 
 
 def _kernel(x: Tensor, y: Tensor, widths: Tensor) -> Tensor:

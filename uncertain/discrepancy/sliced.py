@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from uncertain import checks
-from uncertain.discrepancy.samples import check_points, finite, two_samples
+from uncertain.discrepancy.samples import (
+    check_points,
+    check_samples_leading,
+    check_whole,
+    finite,
+    two_samples,
+    without_overflow,
+)
 from uncertain.discrepancy.spreads import widened
 
 
@@ -33,7 +40,8 @@ def sample_wasserstein2_squared(
         The broadcast leading shape, at least 0.
 
     Raises:
-        ValueError: For samples without points, or numbers that are not finite.
+        ValueError: For samples without points, leading dimensions that do not broadcast, numbers that
+            are not finite, or so large that the distance is not.
         TypeError: For tensors that are not floating.
 
     Example:
@@ -42,13 +50,14 @@ def sample_wasserstein2_squared(
         >>> sample_wasserstein2_squared(torch.zeros(3), torch.ones(5))
         tensor(1.)
     """
-    x, y = widened(x, y)
+    x, y = widened(x=x, y=y)
     for name, sample in {"x": x, "y": y}.items():
         if sample.ndim < 1:
             checks.check_shape(name, sample, ("N",))
         check_points(name, sample.shape[-1], 1)
+    check_samples_leading(x.shape[:-1], y.shape[:-1])
     finite(x=x, y=y)
-    return _on_the_line(x, y)
+    return without_overflow(_on_the_line(x, y))
 
 
 def sliced_wasserstein2_squared(
@@ -77,8 +86,10 @@ def sliced_wasserstein2_squared(
         The broadcast leading shape, at least 0.
 
     Raises:
-        ValueError: For shapes that do not fit, no directions, or numbers that are not finite.
-        TypeError: For tensors that are not floating.
+        ValueError: For shapes that do not fit, no directions or some of no length, numbers that are
+            not finite, or so large that the distance is not.
+        TypeError: For tensors that are not floating, or projections that are neither a whole number
+            nor a tensor.
 
     References:
         N. Bonneel, J. Rabin, G. Peyré and H. Pfister, "Sliced and Radon Wasserstein barycenters of
@@ -92,17 +103,9 @@ def sliced_wasserstein2_squared(
         True
     """
     x, y = two_samples(x, y)
-    if isinstance(projections, Tensor):
-        checks.check_shape("projections", projections, ("L", x.shape[-1]), hint="a direction a row")
-        checks.check_not_empty("projections", projections)
-        directions = projections.to(x)
-    else:
-        checks.check_range("projections", projections, 1)
-        directions = _directions(projections, x.shape[-1], seed).to(x)
-    directions = directions / directions.norm(dim=-1, keepdim=True)
-    finite(projections=directions)
+    directions = _unit_directions(projections, x, seed)
     along_x, along_y = (x @ directions.T).mT, (y @ directions.T).mT
-    return _on_the_line(along_x, along_y).mean(-1)
+    return without_overflow(_on_the_line(along_x, along_y).mean(-1))
 
 
 def _on_the_line(x: Tensor, y: Tensor) -> Tensor:
@@ -119,6 +122,25 @@ def _on_the_line(x: Tensor, y: Tensor) -> Tensor:
     width = torch.diff(levels, prepend=levels.new_zeros(1)).to(x) / (n * m)
     place_x, place_y = (levels - 1) // m, (levels - 1) // n
     return ((x[..., place_x] - y[..., place_y]).square() * width).sum(-1)
+
+
+def _unit_directions(projections: int | Tensor, x: Tensor, seed: int) -> Tensor:
+    """Return (L, D) directions of length one in the dtype of x."""
+    if not isinstance(projections, Tensor):
+        check_whole("projections", projections, hint="or the directions, a tensor (L, D)")
+        return nn.functional.normalize(_directions(projections, x.shape[-1], seed)).to(x)
+    checks.check_shape("projections", projections, ("L", x.shape[-1]), hint="a direction a row")
+    checks.check_not_empty("projections", projections)
+    finite(projections=projections)
+    directions = projections.to(x)
+    largest = directions.detach().abs().amax(-1, keepdim=True)
+    if bool((largest == 0).any()):
+        raise ValueError(
+            f"`projections` should be directions, got {int((largest == 0).sum())} of {len(largest)} "
+            "that are zero: leave them out."
+        )
+    directions = directions / largest  # So that no square leaves the dtype's range.
+    return nn.functional.normalize(directions)
 
 
 def _directions(number: int, dimensions: int, seed: int) -> Tensor:

@@ -46,31 +46,40 @@ class Spread(NamedTuple):
         return variances.sum(-1) * (dimensions if self.form == "isotropic" else 1)
 
 
-def widened(*tensors: Tensor) -> list[Tensor]:
-    """Return the tensors in the widest of their dtypes, at least float32.
+def widened(**tensors: Tensor) -> list[Tensor]:
+    """Return the named tensors in the widest of their dtypes, at least float32.
 
     Raises:
         TypeError: For what is no floating tensor.
     """
     dtype = torch.float32
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            what = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise TypeError(f"A discrepancy is between floating tensors, got {what}.")
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"`{name}` should be a floating tensor, got {type(tensor).__name__}: "
+                "`torch.as_tensor` makes one."
+            )
+        if not tensor.is_floating_point():
+            raise TypeError(
+                f"`{name}` should be a floating tensor, got {tensor.dtype}: convert it, "
+                f"`{name}.float()`."
+            )
         if tensor.dtype != dtype:
             dtype = torch.promote_types(dtype, tensor.dtype)
-    return [tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors]
+    return [each if each.dtype == dtype else each.to(dtype) for each in tensors.values()]
 
 
 def spread(side: str, mean: Tensor, cov: Tensor, *, factored: bool) -> Spread:
     """Tell the form of a covariance from its shape beside the mean's, and check it.
+
+    ``side`` is what the argument's names end in: ``_a``, ``_b`` or nothing.
 
     Raises:
         ValueError: For shapes that do not belong together, negative variances, asymmetric matrices,
             or factors that are not lower triangular.
     """
     dimensions = mean.shape[-1] if mean.ndim else 0
-    name = f"cov_{side}"
+    name = f"cov{side}"
     matrix = cov.ndim == mean.ndim + 1 and cov.shape[-2:] == (dimensions, dimensions)
     vector = cov.ndim == mean.ndim and mean.ndim > 0 and cov.shape[-1] in (1, dimensions)
     lead = cov.shape[: mean.ndim - 1] if matrix or vector else ()
@@ -85,7 +94,7 @@ def spread(side: str, mean: Tensor, cov: Tensor, *, factored: bool) -> Spread:
     rows = "".join(f"{size}, " for size in mean.shape[:-1])
     raise ValueError(
         f"`{name}` should have shape ({rows}{dimensions}) for variances, ({rows}1) for one variance "
-        f"or ({rows}{dimensions}, {dimensions}) for matrices to match `mean_{side}` of shape "
+        f"or ({rows}{dimensions}, {dimensions}) for matrices to match `mean{side}` of shape "
         f"{tuple(mean.shape)}, got {tuple(cov.shape)}: leading dimensions of 1 are broadcast."
     )
 
@@ -101,11 +110,23 @@ def check_pairs(mean_a: Tensor, mean_b: Tensor) -> None:
             "`mean_a` and `mean_b` should have as many dimensions as each other, "
             f"got {mean_a.shape[-1]} and {mean_b.shape[-1]}."
         )
-    if not _broadcast(mean_a.shape[:-1], mean_b.shape[:-1]):
+    check_leading(
+        {"mean_a": mean_a.shape[:-1], "mean_b": mean_b.shape[:-1]},
+        hint="`mean_a[:, None]` (and its covariance alike) gives every row with every target",
+    )
+
+
+def check_leading(leading: dict[str, tuple[int, ...]], *, hint: str) -> None:
+    """Raise where the leading dimensions of two named arguments do not broadcast.
+
+    Raises:
+        ValueError: There.
+    """
+    (one, first), (other, second) = leading.items()
+    if not _broadcast(first, second):
         raise ValueError(
-            f"`mean_a` and `mean_b` should have leading dimensions that broadcast, got "
-            f"{tuple(mean_a.shape[:-1])} and {tuple(mean_b.shape[:-1])}: `mean_a[:, None]` (and its "
-            "covariance alike) gives every row with every target."
+            f"`{one}` and `{other}` should have leading dimensions that broadcast, got "
+            f"{tuple(first)} and {tuple(second)}: {hint}."
         )
 
 

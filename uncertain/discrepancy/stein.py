@@ -11,6 +11,7 @@ distribution.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -18,8 +19,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uncertain import checks
-from uncertain.discrepancy.samples import check_points, finite
-from uncertain.discrepancy.spreads import check_pairs, spread, widened
+from uncertain.discrepancy.samples import check_points, finite, without_overflow
+from uncertain.discrepancy.spreads import Spread, check_pairs, check_positive, spread, widened
+
+HINT = "rescale means, covariances and `bandwidth`"
+"""What to do about an overflow between Gaussians."""
 
 
 def stein_squared(
@@ -52,7 +56,7 @@ def stein_squared(
 
     Raises:
         ValueError: For shapes that differ, fewer than two points for a U-statistic, or numbers that
-            are not finite or out of range.
+            are not finite, out of range, or so large that the discrepancy is not finite.
         TypeError: For tensors that are not floating.
 
     References:
@@ -67,18 +71,18 @@ def stein_squared(
     checks.check_choice("statistic", statistic, ("u", "v"))
     checks.check_range("scale", scale, 0, open_low=True)
     checks.check_range("exponent", exponent, -1, 0, open_low=True, open_high=True)
-    x, scores = widened(x, scores)
+    x, scores = widened(x=x, scores=scores)
     if x.ndim < 2:
         checks.check_shape("x", x, ("M", "D"), hint="a point a row")
     checks.check_shape("scores", scores, tuple(x.shape), hint="a score a point")
     check_points("x", x.shape[-2], 2 if statistic == "u" else 1)
     finite(x=x, scores=scores)
     values = _stein_kernel(x, scores, scale, exponent)
-    points = values.shape[-1]
+    points, hint = values.shape[-1], "rescale `x`, and `scores` by the inverse"
     if statistic == "v":
-        return values.mean((-2, -1))
+        return without_overflow(values.mean((-2, -1)), hint=hint)
     off = values.sum((-2, -1)) - values.diagonal(dim1=-2, dim2=-1).sum(-1)
-    return off / (points * (points - 1))
+    return without_overflow(off / (points * (points - 1)), hint=hint)
 
 
 def gaussian_stein_squared(
@@ -87,7 +91,7 @@ def gaussian_stein_squared(
     mean_b: Float[Tensor, "*batch_b D"],
     cov_b: Float[Tensor, "*form_b"],
     *,
-    bandwidth: float = 1.0,
+    bandwidth: float | Float[Tensor, ""] = 1.0,
 ) -> Float[Tensor, "*pairs"]:
     r"""Return the squared kernel Stein discrepancy of one Gaussian from another, in closed form.
 
@@ -98,17 +102,18 @@ def gaussian_stein_squared(
 
     Args:
         mean_a: (..., D).
-        cov_a: Beside ``mean_a``: (..., D, D), (..., D) or (..., 1).
+        cov_a: Beside ``mean_a``: (..., D, D), (..., D) or (..., 1); positive semi-definite.
         mean_b: (..., D), the target's; leading dimensions broadcast.
         cov_b: Beside ``mean_b``; positive definite.
-        bandwidth: h, above 0, in the unit of the means.
+        bandwidth: h, above 0, in the unit of the means; a gradient flows through a tensor.
 
     Returns:
         The broadcast leading shape.
 
     Raises:
-        ValueError: For shapes that do not fit, a target that is singular, or numbers that are not
-            finite or out of range.
+        ValueError: For shapes that do not fit, a covariance that is not positive semi-definite, a
+            target that is singular, or numbers that are not finite, out of range, or so large that
+            the discrepancy is not finite.
         TypeError: For tensors that are not floating.
 
     Example:
@@ -118,23 +123,34 @@ def gaussian_stein_squared(
         >>> gaussian_stein_squared(zero, 2 * one, zero, one) > 0.01
         tensor(True)
     """
-    checks.check_range("bandwidth", bandwidth, 0, open_low=True)
-    mean_a, cov_a, mean_b, cov_b = widened(mean_a, cov_a, mean_b, cov_b)
-    a = spread("a", mean_a, cov_a, factored=False)
-    b = spread("b", mean_b, cov_b, factored=False)
+    if isinstance(bandwidth, Tensor):
+        checks.check_shape("bandwidth", bandwidth, (), hint="one for all pairs")
+    checks.check_range("bandwidth", bandwidth, 0, math.inf, open_low=True, open_high=True)
+    mean_a, cov_a, mean_b, cov_b = widened(mean_a=mean_a, cov_a=cov_a, mean_b=mean_b, cov_b=cov_b)
+    a = spread("_a", mean_a, cov_a, factored=False)
+    b = spread("_b", mean_b, cov_b, factored=False)
     check_pairs(mean_a, mean_b)
     finite(mean_a=mean_a, cov_a=cov_a, mean_b=mean_b, cov_b=cov_b)
-    h2 = bandwidth**2
+    _check_semidefinite(a)
+    if b.form != "matrix" and bool((b.value <= 0).any()):
+        checks.check_range("cov_b", cov_b, 0, open_low=True, hint="a target has a density")
+    h2 = torch.as_tensor(bandwidth, dtype=mean_a.dtype, device=mean_a.device).square()
     gap = mean_a - mean_b
     if "matrix" in (a.form, b.form):
         left, right = _matrix(a.value, mean_a), _matrix(b.value, mean_b)
-        return _matrix_stein(gap, left, _inverse(right), h2)
-    if bool((b.value <= 0).any()):
-        checks.check_range("cov_b", cov_b, 0, open_low=True, hint="a target has a density")
-    ones = torch.ones_like(mean_a)
-    return _diagonal_stein(
-        gap, a.value * ones, (b.value * torch.ones_like(mean_b)).reciprocal(), h2
-    )
+        return without_overflow(_matrix_stein(gap, left, _inverse(right), h2), hint=HINT)
+    variances = a.value * torch.ones_like(mean_a)
+    precision = (b.value * torch.ones_like(mean_b)).reciprocal()
+    return without_overflow(_diagonal_stein(gap, variances, precision, h2), hint=HINT)
+
+
+def _check_semidefinite(a: Spread) -> None:
+    """Raise where a covariance has a negative eigenvalue; most have a factor, which is quicker."""
+    if a.form != "matrix":
+        if bool((a.value < 0).any()):
+            checks.check_range(a.name, a.value, 0, hint="variances are not negative")
+    elif bool(torch.linalg.cholesky_ex(a.value.detach())[1].any()):
+        check_positive(a.name, a.value)
 
 
 def _stein_kernel(x: Tensor, scores: Tensor, scale: float, exponent: float) -> Tensor:
@@ -163,7 +179,7 @@ def _squares(x: Tensor) -> Tensor:
     return (own.unsqueeze(-1) + own.unsqueeze(-2) - 2 * inner).clamp(min=0)
 
 
-def _diagonal_stein(gap: Tensor, cov: Tensor, precision: Tensor, h2: float) -> Tensor:
+def _diagonal_stein(gap: Tensor, cov: Tensor, precision: Tensor, h2: Tensor) -> Tensor:
     # x - y has twice the covariance of x; `share` is what the kernel's weighting takes off it.
     share = 1 / (h2 + 2 * cov)
     weight = (h2 * share).log().sum(-1).mul(0.5).exp()
@@ -173,11 +189,18 @@ def _diagonal_stein(gap: Tensor, cov: Tensor, precision: Tensor, h2: float) -> T
     return weight * (product + within).sum(-1)
 
 
-def _matrix_stein(gap: Tensor, cov: Tensor, precision: Tensor, h2: float) -> Tensor:
+def _matrix_stein(gap: Tensor, cov: Tensor, precision: Tensor, h2: Tensor) -> Tensor:
     eye = torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
-    factor = torch.linalg.cholesky(h2 * eye + 2 * cov)
+    widened_cov = without_overflow(h2 * eye + 2 * cov, hint=HINT)  # Else LAPACK would raise.
+    factor, info = torch.linalg.cholesky_ex(widened_cov)
+    if bool(info.any()):
+        raise ValueError(
+            f"`bandwidth` should be wide enough that its square shows beside `cov_a`, got "
+            f"{float(h2.detach()) ** 0.5:.3g} where {int((info > 0).sum())} of {info.numel()} matrices "
+            "are singular: widen it, or shrink them towards their diagonals."
+        )
     # The kernel's weighting leaves both means where they are, since those of x and y are equal.
-    log_weight = 0.5 * (torch.log(torch.tensor(h2, dtype=cov.dtype)) * cov.shape[-1])
+    log_weight = 0.5 * h2.log() * cov.shape[-1]
     log_weight = log_weight - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     solved = torch.cholesky_solve(cov, factor)  # (h^2 + 2 S)^-1 S, and S commutes with it.
     tilted = 2 * h2 * solved
