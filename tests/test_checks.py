@@ -278,3 +278,24 @@ def test_a_tensor_that_is_trained_is_checked_in_its_own_precision(dtype):
 
 def test_checks_never_imports_torch():
     assert "torch" not in vars(checks)
+
+
+@pytest.mark.parametrize(
+    "value", [2.0, "2", None, np.ones(2)], ids=["float", "text", "none", "two"]
+)
+def test_what_is_no_whole_number_is_no_count(value):
+    with pytest.raises(TypeError, match=r"`classes` should be a whole number, got .*: as many"):
+        checks.check_count("classes", value, hint="as many")
+
+
+def test_a_count_is_any_integer_of_at_least_the_least():
+    for value in (2, np.int64(2), np.array(2)):
+        checks.check_count("classes", value, 2)
+    with pytest.raises(ValueError, match=r"`classes` should lie in \[2, inf\], got 1"):
+        checks.check_count("classes", np.int64(1), 2)
+
+
+@pytest.mark.parametrize("value", ["1", None], ids=["text", "none"])
+def test_what_is_no_number_lies_in_no_range(value):
+    with pytest.raises(TypeError, match=rf"`level` should be a number, got {value!r}: say"):
+        checks.check_range("level", value, 0, hint="say one")

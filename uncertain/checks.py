@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import operator
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
@@ -85,6 +86,8 @@ def check_range(
 ) -> None:
     """Raise ``ValueError`` where a number or array leaves the interval from ``low`` to ``high``.
 
+    What is no number at all (text, ``None``) is a ``TypeError``.
+
     Example:
         >>> check_range("level", 1.5, 0, 1, open_low=True, open_high=True)
         Traceback (most recent call last):
@@ -98,6 +101,8 @@ def check_range(
     ):
         return
     array = _array(value)
+    if value is None or array.dtype.kind in "US":
+        raise TypeError(f"`{name}` should be a number, got {value!r}{_tail(hint)}")
     if array.size == 0:
         return
     below = array <= low if open_low else array < low
@@ -114,6 +119,25 @@ def check_range(
         f"{first[0] if len(first) == 1 else first} ({int(np.sum(bad))} of {array.size} values"
         f"){_tail(hint)}"
     )
+
+
+def check_count(name: str, value: Any, low: int = 1, *, hint: str = "") -> None:
+    """Raise unless a value is one whole number of at least ``low``.
+
+    Raises:
+        TypeError: For what is no whole number, 2.0 among it.
+        ValueError: For a smaller one.
+
+    Example:
+        >>> check_count("classes", 2.5)
+        Traceback (most recent call last):
+        TypeError: `classes` should be a whole number, got 2.5.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"`{name}` should be a whole number, got {value!r}{_tail(hint)}") from None
+    check_range(name, number, low, hint=hint)
 
 
 def check_same_length(**arrays: Any) -> int:

@@ -1,5 +1,7 @@
 """The classifier beside its formula: distances, objective, particles, soft labels, refusals."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from uncertain import predictive
 from uncertain.baselines import PrototypeHead
 from uncertain.discrepancy import gaussian_wasserstein2_squared, stein_squared
-from uncertain.fit import Batch, fit
+from uncertain.fit import Batch, NonFiniteError, fit
 from uncertain.wasserstein import LabelMeasures, Perturbed, PointCloud, WassersteinClassifier
 
 C, D, F = 3, 4, 6
@@ -265,5 +267,121 @@ def test_bad_input_is_told() -> None:
         WassersteinClassifier(nn.Linear(5, F).double(), 7, C)(x)
     with pytest.raises(TypeError, match=r"`backbone` should return floating features .* got tuple"):
         WassersteinClassifier(nn.LSTM(5, F).double(), F, C)(x)
-    with pytest.raises(ValueError, match="logits"):
-        model(x * torch.nan)
+    with pytest.raises(TypeError, match="`num_classes` should be a whole number, got 2.5"):
+        WassersteinClassifier(nn.Identity(), F, 2.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="`label_dim` should be a whole number, got 2.5"):
+        WassersteinClassifier(nn.Identity(), F, C, label_dim=2.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="`targets` should be LabelMeasures, got str"):
+        build(targets="x")
+    with pytest.raises(TypeError, match="`inputs` should be a module, got str"):
+        build(inputs="x")
+    with pytest.raises(ValueError, match=r"`pull` should lie in \[0, inf\), got inf"):
+        build(pull=torch.inf)
+    with pytest.raises(ValueError, match="`x` and `y` should have as many rows .* got 2 and 1"):
+        model.objective(whole(x, torch.tensor([0])))
+    with pytest.raises(ValueError, match=r"got \(2, 1\): `y.squeeze\(1\)` makes labels of it"):
+        model.objective(whole(x, torch.zeros(2, 1).long()))
+
+
+def spoil_x(model: WassersteinClassifier, x: Tensor) -> None:
+    x[2, 1] = torch.nan
+
+
+def spoil_the_backbone(model: WassersteinClassifier, x: Tensor) -> None:
+    model.backbone[0].bias.data[1] = torch.inf  # type: ignore[index]
+    model.backbone[1] = nn.Identity()  # type: ignore[operator]
+
+
+def enlarge_x(model: WassersteinClassifier, x: Tensor) -> None:
+    model.backbone[1] = nn.Identity()  # type: ignore[operator]
+    x[2:] *= 1e200
+
+
+SPOILT: dict[str, tuple[Any, str]] = {
+    "x": (spoil_x, r"`x` should be finite, got NaN or infinity at row 2 \(1 of 4 rows\)"),
+    "backbone": (spoil_the_backbone, r"`backbone\(x\)` should be finite, .* at row 0 \(4 of 4"),
+    "overflow": (
+        enlarge_x,
+        r"`distance` should be finite, .* at row 2 \(2 of 4 .*too large to be sq",
+    ),
+}
+
+
+@pytest.mark.parametrize("call", ["forward", "distance", "score", "distance_parts", "objective"])
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+@pytest.mark.parametrize(("spoil", "message"), SPOILT.values(), ids=SPOILT.keys())
+def test_what_is_not_finite_is_named_with_its_row(
+    spoil: Any, message: str, covariance: str, call: str
+) -> None:
+    model, x = build(covariance=covariance), points(4, 5)
+    given = whole(x, torch.arange(4) % C) if call == "objective" else x
+    getattr(model, call)(given)  # As it stands, it is fine.
+    spoil(model, x)
+    with pytest.raises(ValueError, match=message):
+        getattr(model, call)(given)
+
+
+def test_a_centred_distance_hides_no_infinite_feature() -> None:
+    model, x = build(centered=True), points(4, 5)
+    spoil_the_backbone(model, x)
+    with pytest.raises(ValueError, match=r"`backbone\(x\)` should be finite"):
+        model.distance(x)
+
+
+def test_fit_says_at_which_step_and_of_which_rows() -> None:
+    x, y = points(6, 5).float(), torch.arange(6) % C
+    x[4, 0] = torch.nan
+    model = build().float()
+    with pytest.raises(
+        NonFiniteError, match=r"`x` is not finite at step 1 .*row.* Rows of the"
+    ) as e:
+        fit(model, (x, y), steps=2, batch_size=6, seed=0)
+    assert e.value.index.tolist()[int(str(e.value).split("at row ")[1].split()[0])] == 4
+    with pytest.raises(NonFiniteError, match="`validation` is not finite"):
+        fit(model, (x[:4], y[:4]), validation=(x, y), steps=2, batch_size=4, seed=0)
+
+
+@pytest.mark.parametrize("layer", ["linear", "convolution"])
+def test_another_dtype_than_the_weights_is_told(layer: str) -> None:
+    made = nn.Linear(5, F) if layer == "linear" else nn.Conv1d(5, F, 1)
+    backbone = made if layer == "linear" else nn.Sequential(made, nn.Flatten())
+    model, x = WassersteinClassifier(backbone, F, C), points(2, 5, 1)
+    x = x[..., 0] if layer == "linear" else x
+    with pytest.raises(TypeError, match=r"`x` .* torch.float32, got torch.float64: cast one of"):
+        model(x)
+    for dtype in (torch.uint8, torch.int64):
+        with pytest.raises(TypeError, match=rf"got {dtype}: make it floating, as `x / 255`"):
+            model(x.to(dtype))
+    with pytest.raises(RuntimeError, match=r"shapes|channels"):  # Another mistake keeps its word.
+        model(torch.zeros(2, 4) if layer == "linear" else torch.zeros(2, 4, 1))
+
+
+def test_whole_numbers_are_for_embeddings() -> None:
+    backbone = nn.Sequential(nn.EmbeddingBag(10, F))
+    model = WassersteinClassifier(backbone, F, C)
+    assert model(torch.zeros(2, 5).long()).probs.shape == (2, C)
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_no_rows_give_no_rows(settings: dict[str, Any]) -> None:
+    model, x = build(**settings), points(4, 5)[:0]
+    assert model(x).logits.shape == (0, C)
+    assert model.distance(x).shape == (0,)
+
+
+@pytest.mark.slow
+def test_the_pages_example_learns_and_is_saved_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "wasserstein.md").read_text()
+    views, main = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[:2]
+    (tmp_path / "wasserstein_page_views.py").write_text(views)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(main.replace("from views import", "from wasserstein_page_views import"), names)
+    assert float(names["accuracy"]) > 0.92
+    x = names["digits"].test.x[:20]
+    again = predictive.load(tmp_path / "labels.pt")
+    assert torch.equal(again(x).logits, names["model"](x).logits)
+    assert names["parts"].between.isnan().all()

@@ -1,6 +1,7 @@
 """The diffusion beside a simulation of its equation, and the laws that its theory promises."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -148,5 +149,126 @@ def test_bad_input_is_told() -> None:
         distance_bound(one, time=0.0)
     with pytest.raises(ValueError, match=r"`change` should lie in .*not its square"):
         distance_bound(-one, time=1.0)
-    with pytest.raises(ValueError, match=r"`target_cov` should have shape \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"`target_cov` should have shape .* \(2, 2\) for mat"):
         generator(torch.sum, torch.zeros(4, 2), zero, torch.eye(3))
+
+
+def flow(*, time: Any = 0.1, **changed: Any) -> Any:
+    """Diffuse one Gaussian, of which some arguments were spoilt."""
+    given: dict[str, Any] = {
+        "mean": torch.zeros(2),
+        "cov": torch.eye(2),
+        "target_mean": torch.zeros(2),
+        "target_cov": torch.eye(2),
+    } | changed
+    return diffuse_gaussian(*given.values(), time=time)
+
+
+def flow_points(**changed: Any) -> Any:
+    given: dict[str, Any] = {
+        "x": torch.zeros(3, 2),
+        "noise": torch.ones(3, 2),
+        "target_mean": torch.zeros(2),
+        "target_factor": torch.ones(2),
+    } | changed
+    return diffuse_sample(*given.values(), time=0.1)
+
+
+def generate(**changed: Any) -> Any:
+    given: dict[str, Any] = {
+        "x": torch.zeros(4, 2),
+        "target_mean": torch.zeros(2),
+        "target_cov": torch.eye(2),
+    } | changed
+    return generator(lambda point: point.square().sum(), *given.values())
+
+
+BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "negative matrix": (flow, {"cov": -torch.eye(2)}, "`cov` should be positive semi-definite"),
+    "negative variances": (
+        flow,
+        {"cov": -torch.ones(2), "target_cov": torch.ones(2)},
+        "`cov` should lie in .* variances are not negative",
+    ),
+    "negative target": (flow, {"target_cov": -torch.eye(2)}, "`target_cov` should be positive"),
+    "asymmetric": (
+        flow,
+        {"cov": torch.tensor([[1.0, 0.5], [0.0, 1.0]])},
+        "`cov` should be symmetric, got entries that differ .* by 0.5",
+    ),
+    "no number in the mean": (
+        flow,
+        {"mean": torch.tensor([0.0, math.nan])},
+        "`mean` should be finite",
+    ),
+    "infinite covariance": (flow, {"cov": torch.eye(2) / 0}, "`cov` should be finite"),
+    "another size": (
+        flow,
+        {"cov": torch.eye(3)},
+        r"`cov` should have shape \(2,\) for variances or \(2, 2\) .* got \(3, 3\)",
+    ),
+    "one dimension beside two": (
+        flow,
+        {"mean": torch.zeros(1), "cov": torch.eye(1)},
+        "`mean` and `target_mean` should have as many dimensions as each other, got 1 and 2",
+    ),
+    "rows that do not fit": (
+        flow,
+        {"mean": torch.zeros(3, 2), "target_mean": torch.zeros(4, 2)},
+        r"leading dimensions that broadcast, got \(3,\) and \(4,\)",
+    ),
+    "no dimension": (flow, {"mean": torch.tensor(0.0)}, r"`mean` should have shape \(..., D\)"),
+    "many times": (flow, {"time": torch.ones(2)}, r"`time` should have shape \(\)"),
+    "no time": (flow, {"time": math.nan}, "`time` should lie in"),
+    "no number in points": (flow_points, {"x": torch.full((3, 2), math.nan)}, "`x` should be fin"),
+    "negative deviations": (
+        flow_points,
+        {"target_factor": -torch.ones(2)},
+        "`target_factor` should lie in .* standard deviations are not negative",
+    ),
+    "noise of another size": (
+        flow_points,
+        {"noise": torch.ones(3, 1)},
+        "`x` and `noise` should have as many dimensions as each other, got 2 and 1",
+    ),
+    "generator: negative": (generate, {"target_cov": -torch.eye(2)}, "positive semi-definite"),
+    "generator: no number": (
+        generate,
+        {"x": torch.full((4, 2), math.nan)},
+        "`x` should be finite",
+    ),
+    "generator: mean": (
+        generate,
+        {"target_mean": torch.zeros(1)},
+        r"`target_mean` should have shape \(2,\), got \(1,\)",
+    ),
+    "generator: one point": (generate, {"x": torch.zeros(2)}, r"`x` should have shape \(N, D\)"),
+}
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("call", "changed", "message"), BAD.values(), ids=BAD.keys())
+def test_what_is_no_gaussian_is_told(call: Any, changed: dict[str, Any], message: str) -> None:
+    call()  # As it stands, it is fine.
+    with pytest.raises(ValueError, match=message):
+        call(**changed)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_floating_tensor_is_told() -> None:
+    with pytest.raises(TypeError, match="`time` should be a number, got '1'"):
+        flow(time="1")
+    with pytest.raises(TypeError, match=r"`mean` should be a floating tensor, got torch.int64"):
+        flow(mean=torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(TypeError, match="`target_factor` should be a floating tensor, got list"):
+        flow_points(target_factor=[1.0, 1.0])
+    with pytest.raises(TypeError, match="`change` should be a floating tensor, got float"):
+        distance_bound(1.0, time=1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"`change` should be a floating tensor, got torch.int64"):
+        distance_bound(torch.tensor(1), time=1)
+
+
+def test_the_widest_dtype_is_kept() -> None:
+    z, factor = torch.ones(3, 2), torch.eye(2, dtype=torch.float64)
+    assert diffuse_sample(z, z, z[0], factor, time=0.1).dtype == torch.float64
+    assert generate(target_cov=torch.eye(2, dtype=torch.float64)).dtype == torch.float64

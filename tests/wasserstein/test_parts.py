@@ -169,3 +169,34 @@ def test_bad_input_is_told() -> None:
         LabelMeasures(one, one, centered=True)
     with pytest.raises(ValueError, match="two label measures that are the same"):
         LabelMeasures(zero, one)
+    with pytest.raises(ValueError, match="`means` should have at least one row"):
+        LabelMeasures(zero[:0], one[:0])
+    for wrong in (zero.long(), zero.numpy()):
+        with pytest.raises(TypeError, match="`means` should be a floating tensor, got"):
+            LabelMeasures(wrong, one)
+    with pytest.raises(TypeError, match="`deviations` should be a floating tensor, got torch"):
+        LabelMeasures(zero, one.long())
+    with pytest.raises(TypeError, match="`num_classes` should be a whole number, got 2.5"):
+        LabelMeasures.random(2.5, 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="`particles` should be a whole number, got 1.5"):
+        Perturbed(noise, particles=1.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="`train_particles` should be a whole number, got 1.5"):
+        Perturbed(noise, train_particles=(1.5,))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"`train_particles` .* sequence .* got 4: \(4,\) is one"):
+        Perturbed(noise, train_particles=4)  # type: ignore[arg-type]
+    for size in (1, 4):
+        with pytest.raises(ValueError, match="`x` should have points in every cloud"):
+            PointCloud(points=size)(points(2, 0, 3))
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_a_view_that_is_not_finite_is_the_perturbations(training: bool) -> None:
+    inputs = Perturbed(lambda x, generator: 0 / x, particles=2, train_particles=(2,))
+    inputs.train(training)
+    x = points(4, 3)
+    inputs(x)
+    x[2, 1] = 0
+    with pytest.raises(ValueError, match=r"`perturb\(x, generator\)` should be finite, .* row 2"):
+        inputs(x)
+    x[2, 1] = torch.nan  # What the row itself lacks is for the backbone to fill.
+    assert inputs(x).isnan().any()

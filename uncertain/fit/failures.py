@@ -52,6 +52,22 @@ class NonFiniteError(RuntimeError):
         super().__init__(message)
 
 
+class SpoiltError(ValueError):
+    """A model's own check found numbers that are not finite; in ``fit`` it is a `NonFiniteError`.
+
+    Attributes:
+        term: What was not finite.
+
+    Example:
+        >>> str(SpoiltError("`x` should be finite, got NaN at row 3.", term="x"))
+        '`x` should be finite, got NaN at row 3.'
+    """
+
+    def __init__(self, message: str, *, term: str) -> None:
+        super().__init__(message)
+        self.term = term
+
+
 class LastGood:
     """Enough of a model's state to take back a step that went wrong.
 
@@ -113,12 +129,14 @@ class LastGood:
 
 
 def spoilt_parameter(error: ValueError) -> str:
-    """Return which parameter of a distribution an error found not to be finite, or nothing.
+    """Return what an error found not to be finite, as a parameter of a distribution, or nothing.
 
     torch validates the parameters of a distribution where it is made, so numbers that stop being
     finite inside a model come out as a ``ValueError`` about a constraint. The value it is about is
     in the frame that raised; a finite one (a negative scale, say) is the model's own mistake.
     """
+    if isinstance(error, SpoiltError):
+        return error.term
     found = re.match(r"Expected parameter (\w+) .*? of distribution (\w+)", str(error))
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -16,6 +16,7 @@ from uncertain.fit.batch import Batch
 from uncertain.fit.failures import (
     LastGood,
     NonFiniteError,
+    SpoiltError,
     gradient_norm,
     not_finite,
     spoilt_parameter,
@@ -142,6 +143,7 @@ def _evaluate(
         spoilt = spoilt_parameter(error)
         if not spoilt:
             raise
+        detail = str(error) if isinstance(error, SpoiltError) else detail
         cause = error
     except ArithmeticError as error:  # a matrix without a factor, say
         spoilt, detail, cause = "objective", str(error), error

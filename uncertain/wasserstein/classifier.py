@@ -14,6 +14,7 @@ from uncertain import checks
 from uncertain.discrepancy import Wasserstein2Parts, gaussian_wasserstein2_parts, stein_squared
 from uncertain.discrepancy.derivatives import squared_gaps
 from uncertain.fit import Batch
+from uncertain.wasserstein.finite import check_distances
 from uncertain.wasserstein.head import Covariance, GaussianHead, HeadOutput
 from uncertain.wasserstein.parts import DistanceParts, particle_spread
 from uncertain.wasserstein.targets import LabelMeasures
@@ -59,13 +60,15 @@ class WassersteinClassifier(nn.Module):
             (N, M, ...). By default a row is one particle.
         pull: Weight of the distance to the true class.
         shape_weight: w, of the shape in that distance.
-        invariance_weight: lambda; the term takes part in steps with at least 8 particles, and asks for
-            at most 8 dimensions and a covariance.
+        invariance_weight: lambda; the term takes part in steps with at least 8 particles (a quarter of
+            those of ``Perturbed`` as it comes), and asks for at most 8 dimensions and a covariance.
         temperature: Where T starts, above 0; D by default. It is learnt.
         seed: Of the head, the label measures and the draws of the last term in evaluation.
 
     Raises:
-        ValueError: For sizes below one, weights below 0, label measures that do not fit, a point mass
+        TypeError: For sizes that are not whole numbers, targets that are no label measures, or inputs
+            that are no module.
+        ValueError: For sizes below one, weights below 0 or infinite, label measures that do not fit, a point mass
             beside centred label measures, or an invariance term that can not be estimated.
 
     References:
@@ -98,20 +101,23 @@ class WassersteinClassifier(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        checks.check_range("num_classes", num_classes, 1)
+        checks.check_count("num_classes", num_classes)
+        checks.check_count("label_dim", label_dim)
+        if not isinstance(inputs, nn.Module | None):
+            raise TypeError(f"`inputs` should be a module, got {type(inputs).__name__}.")
         for name, weight in {
             "pull": pull,
             "shape_weight": shape_weight,
             "invariance_weight": invariance_weight,
         }.items():
-            checks.check_range(name, weight, 0)
+            checks.check_range(name, weight, 0, open_high=True)
         if targets is None:
             make = LabelMeasures.code_book if centered else LabelMeasures.random
             targets = make(num_classes, label_dim, seed=seed)
         _check_targets(targets, num_classes, label_dim, centered, covariance)
         _check_invariance(invariance_weight, label_dim, covariance, inputs)
         start = float(label_dim) if temperature is None else temperature
-        checks.check_range("temperature", start, 0, open_low=True)
+        checks.check_range("temperature", start, 0, open_low=True, open_high=True)
         self.num_features, self.num_classes, self.label_dim = num_features, num_classes, label_dim
         self.covariance, self.centered, self.temperature = covariance, centered, temperature
         self.pull, self.shape_weight, self.seed = pull, shape_weight, seed
@@ -128,42 +134,75 @@ class WassersteinClassifier(nn.Module):
         return int(getattr(self.inputs, "particles", None) or 1)
 
     def forward(self, x: Any) -> Categorical:
-        """Return the classes' distribution of each row."""
-        return Categorical(logits=self._logits(self._distances(self.measures(x))))
+        """Return the classes' distribution of each row.
+
+        Raises:
+            TypeError: Where x does not have the dtype of the backbone's weights.
+            ValueError: Where x or what the backbone makes of it is not finite.
+        """
+        return Categorical(logits=self._logits(self._read(x)[1]))
 
     def measures(self, x: Any) -> HeadOutput:
         """Return the Gaussians of each row's particles: means (N, M, D) and factors.
 
         Raises:
-            TypeError: Where the backbone returns no floating tensor.
+            TypeError: Where x does not have the dtype of the backbone's weights, or the backbone
+                returns no floating tensor.
             ValueError: Where its features do not have shape (N M, F).
         """
+        return self._measured(x)[1]
+
+    def _measured(self, x: Any) -> tuple[Tensor, HeadOutput]:
+        """Return the features (N M, F) beside the Gaussians."""
         particles = x.unsqueeze(1) if self.inputs is None else self.inputs(x)
         rows, number = particles.shape[:2]
-        features = self.backbone(particles.flatten(0, 1))
+        features = _run(self.backbone, particles.flatten(0, 1))
         if not isinstance(features, Tensor) or not features.is_floating_point():
             what = features.dtype if isinstance(features, Tensor) else type(features).__name__
             raise TypeError(f"`backbone` should return floating features (N, F), got {what}.")
         checks.check_shape("backbone(x)", features, (rows * number, self.num_features))
         mean, factor = self.head(features)
-        return HeadOutput(mean.unflatten(0, (rows, number)), factor.unflatten(0, (rows, number)))
+        return features, HeadOutput(
+            mean.unflatten(0, (rows, number)), factor.unflatten(0, (rows, number))
+        )
+
+    def _read(self, x: Any) -> tuple[HeadOutput, Wasserstein2Parts]:
+        """Return the Gaussians of a row and its distances, which are finite."""
+        features, measures = self._measured(x)
+        parts = self._distances(measures)
+        check_distances(x, features, parts.total())
+        return measures, parts
 
     def class_distances(self, x: Any) -> Float[Tensor, "N C"]:
-        """Return the squared distance of each row to each class."""
-        return self._total(self._distances(self.measures(x)))
+        """Return the squared distance of each row to each class.
+
+        Raises:
+            ValueError: Where x or what the backbone makes of it is not finite.
+        """
+        return self._total(self._read(x)[1])
 
     def distance(self, x: Any) -> Float[Tensor, " N"]:
-        """Return the squared distance to the nearest class: larger for less certain."""
+        """Return the squared distance to the nearest class: larger for less certain.
+
+        In training mode ``Perturbed`` inputs, like dropout, draw anew in every call: call ``eval()``
+        first.
+        """
         return self.class_distances(x).amin(-1)
 
     def score(self, x: Any) -> Float[Tensor, " N"]:
-        """Return :meth:`distance`, under the name that a predictor's own score has."""
+        """Return :meth:`distance`, under the name that a predictor's own score has.
+
+        In training mode it may differ from call to call: call ``eval()`` first.
+        """
         return self.distance(x)
 
     def distance_parts(self, x: Any) -> DistanceParts:
-        """Return what each row's distance to its nearest class is made of."""
-        measures = self.measures(x)
-        parts = self._distances(measures)
+        """Return what each row's distance to its nearest class is made of.
+
+        In training mode it may differ from call to call: call ``eval()`` first. ``between`` is NaN
+        where a row is one particle.
+        """
+        measures, parts = self._read(x)
         nearest = self._total(parts).argmin(-1)
         location, shape = (part.gather(1, nearest[:, None])[:, 0] for part in parts)
         return DistanceParts(nearest, location, shape, *particle_spread(*measures))
@@ -175,12 +214,14 @@ class WassersteinClassifier(nn.Module):
             batch: y of class indices (N,), or of probabilities (N, C), several raters' say.
 
         Raises:
-            ValueError: For classes that there are not, or rows of y that do not sum to one.
+            ValueError: For classes that there are not, rows of y that do not sum to one, another number
+                of rows than x has, or where x or what the backbone makes of it is not finite (in ``fit``
+                a ``NonFiniteError``, which names the step).
             TypeError: For labels that are not whole numbers.
         """
         y = self._checked(batch.y)
-        measures = self.measures(batch.x)
-        parts = self._distances(measures)
+        measures, parts = self._read(batch.x)
+        checks.check_same_length(x=measures.mean, y=y)
         values = F.cross_entropy(self._logits(parts), y, reduction="none")
         if self.pull:
             pulled = parts.location + self.shape_weight * parts.shape
@@ -215,6 +256,11 @@ class WassersteinClassifier(nn.Module):
     def _checked(self, y: Any) -> Tensor:
         """Return labels (N,) as int64, or the share of each class (N, C)."""
         labels = torch.as_tensor(y)
+        if labels.ndim == 2 and labels.shape[1] == 1 < self.num_classes:
+            raise ValueError(
+                f"`y` should have shape (N,) for labels, or (N, {self.num_classes}) for a share a class, "
+                f"got {tuple(labels.shape)}: `y.squeeze(1)` makes labels of it."
+            )
         if labels.ndim == 2:
             checks.check_shape("y", labels, ("N", self.num_classes), hint="a share a class")
             checks.check_probabilities("y", labels)
@@ -241,6 +287,26 @@ class WassersteinClassifier(nn.Module):
         return stein_squared(points, -points)
 
 
+def _run(backbone: nn.Module, particles: Tensor) -> Any:
+    """Return the backbone's output; torch's word on two dtypes is put into one that helps."""
+    try:
+        return backbone(particles)
+    except RuntimeError as error:
+        weight = next((p for p in backbone.parameters() if p.is_floating_point()), None)
+        # Told only where it failed: whole numbers are what an embedding asks for.
+        if "type" not in str(error) or weight is None or weight.dtype == particles.dtype:
+            raise
+        remedy = (
+            "cast one of them, `x.to(dtype)` or `model.to(dtype)`"
+            if particles.is_floating_point()
+            else "make it floating, as `x / 255` for bytes of an image or `x.float()`"
+        )
+        raise TypeError(
+            f"`x` should have the dtype of the backbone's weights, {weight.dtype}, "
+            f"got {particles.dtype}: {remedy}."
+        ) from error
+
+
 def _at(values: Tensor, y: Tensor) -> Tensor:
     """Return each row's value at its label, or the mean by its shares."""
     return values.gather(1, y[:, None])[:, 0] if y.ndim == 1 else (values * y).sum(-1)
@@ -249,6 +315,8 @@ def _at(values: Tensor, y: Tensor) -> Tensor:
 def _check_targets(
     targets: LabelMeasures, num_classes: int, label_dim: int, centered: bool, covariance: Covariance
 ) -> None:
+    if not isinstance(targets, LabelMeasures):
+        raise TypeError(f"`targets` should be LabelMeasures, got {type(targets).__name__}.")
     checks.check_shape("targets.means", targets.means, (num_classes, label_dim))
     if targets.centered != centered:
         raise ValueError(

@@ -18,6 +18,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uncertain import checks
+from uncertain.wasserstein.arguments import (
+    check_floating,
+    check_points,
+    check_spread,
+    check_time,
+    in_one_dtype,
+)
 
 
 class Diffused(NamedTuple):
@@ -53,19 +60,26 @@ def diffuse_gaussian(
         time: t, at least 0.
 
     Raises:
-        ValueError: For a negative time or covariances of two forms.
+        ValueError: For a negative time, covariances of two forms, shapes that do not fit, numbers that
+            are not finite, negative variances, and matrices that are not symmetric or not positive
+            semi-definite.
+        TypeError: For tensors that are not floating.
 
     Example:
         >>> start, target = torch.tensor([4.0]), torch.tensor([0.0])
         >>> diffuse_gaussian(start, torch.ones(1), target, torch.ones(1), time=0.6931).mean
         tensor([2.0001])
     """
-    checks.check_range("time", time, 0, hint="the diffusion can not be run backwards")
+    check_time(time)
+    mean, target_mean = check_points(mean=mean, target_mean=target_mean)
+    check_spread("cov", cov, "mean", mean)
+    check_spread("target_cov", target_cov, "target_mean", target_mean)
     if cov.ndim - mean.ndim != target_cov.ndim - target_mean.ndim:
         raise ValueError(
             "`cov` and `target_cov` should be of one form, variances (..., D) or matrices (..., D, D), "
             f"got shapes {tuple(cov.shape)} and {tuple(target_cov.shape)}."
         )
+    mean, target_mean, cov, target_cov = in_one_dtype(mean, target_mean, cov, target_cov)
     kept = torch.exp(-torch.as_tensor(time, dtype=mean.dtype, device=mean.device))
     fresh = -torch.expm1(-2 * torch.as_tensor(time, dtype=mean.dtype, device=mean.device))
     return Diffused(
@@ -96,7 +110,9 @@ def diffuse_sample(
         time: t, at least 0.
 
     Raises:
-        ValueError: For a negative time.
+        ValueError: For a negative time, shapes that do not fit, numbers that are not finite and negative
+            deviations.
+        TypeError: For tensors that are not floating.
 
     Example:
         >>> z = torch.randn(100_000, 1, generator=torch.Generator().manual_seed(0))
@@ -104,7 +120,10 @@ def diffuse_sample(
         >>> bool(late.mean().abs() < 0.02), bool((late.var() - 1).abs() < 0.02)
         (True, True)
     """
-    checks.check_range("time", time, 0, hint="the diffusion can not be run backwards")
+    check_time(time)
+    x, noise, target_mean = check_points(x=x, noise=noise, target_mean=target_mean)
+    check_spread("target_factor", target_factor, "target_mean", target_mean, factor=True)
+    x, noise, target_mean, target_factor = in_one_dtype(x, noise, target_mean, target_factor)
     when = torch.as_tensor(time, dtype=x.dtype, device=x.device)
     if target_factor.ndim == target_mean.ndim:
         spread = target_factor * noise
@@ -135,13 +154,24 @@ def generator(
         target_mean: m, (D,).
         target_cov: Sigma, (D,) variances or a matrix (D, D).
 
+    Raises:
+        ValueError: For shapes that do not fit, numbers that are not finite, negative variances, and a
+            matrix that is not symmetric or not positive semi-definite.
+        TypeError: For tensors that are not floating.
+
     Example:
         >>> x = torch.tensor([[1.0], [2.0]])
         >>> generator(lambda p: p.square().sum(), x, torch.zeros(1), torch.ones(1))
         tensor([ 0., -6.])
     """
-    cov = torch.diag(target_cov) if target_cov.ndim == 1 else target_cov
-    checks.check_shape("target_cov", cov, (x.shape[-1], x.shape[-1]))
+    check_floating("x", x)
+    checks.check_shape("x", x, ("N", "D"))
+    size = x.shape[1]
+    check_floating("target_mean", target_mean)
+    checks.check_shape("target_mean", target_mean, (size,))
+    check_spread("target_cov", target_cov, "target_mean", target_mean)
+    x, target_mean, target_cov = in_one_dtype(x, target_mean, target_cov)
+    cov = torch.diag(target_cov.expand(size)) if target_cov.ndim == 1 else target_cov
 
     def at(point: Tensor) -> Tensor:
         slope: Tensor = torch.func.grad(function)(point)
@@ -166,11 +196,13 @@ def distance_bound(change: Float[Tensor, "*batch"], *, time: float) -> Float[Ten
 
     Raises:
         ValueError: For a time not above 0 or a negative change.
+        TypeError: Where the change is no floating tensor.
 
     Example:
         >>> distance_bound(torch.tensor(0.5), time=0.6931)      # half of the way is gone
         tensor(1.0000)
     """
-    checks.check_range("time", time, 0, open_low=True)
+    check_time(time, positive=True)
+    check_floating("change", change)
     checks.check_range("change", change, 0, hint="the distance, not its square")
     return change / -torch.expm1(-torch.as_tensor(time, dtype=change.dtype, device=change.device))

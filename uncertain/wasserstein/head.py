@@ -42,6 +42,7 @@ class GaussianHead(nn.Module):
         seed: Of the initial weights.
 
     Raises:
+        TypeError: For sizes that are not whole numbers.
         ValueError: For sizes below one or an unknown covariance.
 
     Example:
@@ -59,8 +60,8 @@ class GaussianHead(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        checks.check_range("num_features", num_features, 1)
-        checks.check_range("label_dim", label_dim, 1)
+        checks.check_count("num_features", num_features)
+        checks.check_count("label_dim", label_dim)
         checks.check_choice("covariance", covariance, ("diagonal", "full", "none"))
         self.num_features, self.label_dim = num_features, label_dim
         self.covariance, self.seed = covariance, seed

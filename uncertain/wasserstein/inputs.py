@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from uncertain import checks
+from uncertain.wasserstein.finite import check_views
 
 Perturb = Callable[[Tensor, torch.Generator], Tensor]
 """From rows and a generator to one perturbed view of each row."""
@@ -23,6 +24,9 @@ class Perturbed(nn.Module):
     and the seed alone: the same in every call, batch and order. Those are made row by row, so that no
     row's draws depend on its neighbours.
 
+    To save it with ``predictive.save`` make ``perturb`` an ``nn.Module`` of a module of yours, with
+    ``forward(x, generator)``: a file names classes, and no functions but torch's and this library's.
+
     Args:
         perturb: From rows and a generator to one view of each row, in the rows' shape.
         particles: M in evaluation; ``None`` leaves a row as it is.
@@ -30,7 +34,7 @@ class Perturbed(nn.Module):
         seed: Of the views in evaluation.
 
     Raises:
-        TypeError: Where ``perturb`` can not be called.
+        TypeError: Where ``perturb`` can not be called, or particles are no whole numbers.
         ValueError: For fewer than one particle.
 
     Example:
@@ -56,10 +60,15 @@ class Perturbed(nn.Module):
                 f"got {type(perturb).__name__}."
             )
         if particles is not None:
-            checks.check_range("particles", particles, 1, hint="None leaves a row as it is")
+            checks.check_count("particles", particles, hint="None leaves a row as it is")
+        if not isinstance(train_particles, Sequence) or isinstance(train_particles, str):
+            raise TypeError(
+                "`train_particles` should be a sequence of whole numbers, got "
+                f"{train_particles!r}: ({train_particles!r},) is one."
+            )
         checks.check_not_empty("train_particles", train_particles)
         for number in train_particles:
-            checks.check_range("train_particles", number, 1)
+            checks.check_count("train_particles", number)
         self.perturb = perturb
         self.particles = particles
         self.train_particles = tuple(train_particles)
@@ -69,8 +78,14 @@ class Perturbed(nn.Module):
         """Return the particles of each row.
 
         Raises:
-            ValueError: Where the views do not have the rows' shape.
+            ValueError: Where the views do not have the rows' shape, or a finite row's view is not
+                finite.
         """
+        views = self._drawn(x)
+        check_views(x, views)
+        return views
+
+    def _drawn(self, x: Tensor) -> Tensor:
         if self.training:
             # One number of the global generator, as dropout takes: a step's seed decides its views.
             generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
@@ -109,6 +124,7 @@ class PointCloud(nn.Module):
             the cloud, (N M, points, D), made of every M-th point in the order given.
 
     Raises:
+        TypeError: Where points are no whole number.
         ValueError: For fewer than one point.
 
     Example:
@@ -119,19 +135,21 @@ class PointCloud(nn.Module):
 
     def __init__(self, points: int = 1) -> None:
         super().__init__()
-        checks.check_range("points", points, 1)
+        checks.check_count("points", points)
         self.points = points
 
     def forward(self, x: Float[Tensor, "N P D"]) -> Float[Tensor, "N M ..."]:
         """Return the particles of each cloud.
 
         Raises:
-            ValueError: Where the points of a cloud do not go into particles.
+            ValueError: For clouds without points, or points that do not go into particles.
         """
         checks.check_shape("x", x, ("N", "P", "D"), hint="a cloud of points a row")
+        if not x.shape[1]:
+            raise ValueError(f"`x` should have points in every cloud, got shape {tuple(x.shape)}.")
         if self.points == 1:
             return x
-        if x.shape[1] % self.points or not x.shape[1]:
+        if x.shape[1] % self.points:
             raise ValueError(
                 f"`x` should have a multiple of {self.points} points a cloud, got {x.shape[1]}."
             )

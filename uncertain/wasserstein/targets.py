@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from uncertain import checks
+from uncertain.wasserstein.arguments import check_floating
 
 _CANDIDATES = 64
 """Words of a code that are looked at for every one that is taken."""
@@ -29,7 +30,8 @@ class LabelMeasures(nn.Module):
             apart (the cross-entropy), all measures would collapse into one.
 
     Raises:
-        ValueError: For wrong shapes, numbers that are not finite, deviations not above 0, means that
+        TypeError: For what is no floating tensor.
+        ValueError: For wrong shapes, no classes, numbers that are not finite, deviations not above 0, means that
             are not 0 where centred, or classes that nothing tells apart.
 
     Example:
@@ -47,10 +49,11 @@ class LabelMeasures(nn.Module):
         learnable: bool = True,
     ) -> None:
         super().__init__()
+        check_floating("means", means)
+        check_floating("deviations", deviations)
         checks.check_shape("means", means, ("C", "D"), hint="a mean a class")
+        checks.check_not_empty("means", means, hint="a mean a class")
         checks.check_shape("deviations", deviations, tuple(means.shape))
-        checks.check_finite("means", means)
-        checks.check_finite("deviations", deviations)
         checks.check_range("deviations", deviations, 0, open_low=True)
         if centered and bool((means != 0).any()):
             raise ValueError("`means` should be 0 for centred label measures, got others.")
@@ -76,6 +79,7 @@ class LabelMeasures(nn.Module):
             learnable: See the class.
 
         Raises:
+            TypeError: For sizes that are not whole numbers.
             ValueError: For sizes below one.
         """
         _check_sizes(num_classes, label_dim)
@@ -143,8 +147,8 @@ def _equal_trace(logs: Tensor) -> Tensor:
 
 
 def _check_sizes(num_classes: int, label_dim: int) -> None:
-    checks.check_range("num_classes", num_classes, 1)
-    checks.check_range("label_dim", label_dim, 1)
+    checks.check_count("num_classes", num_classes)
+    checks.check_count("label_dim", label_dim)
 
 
 def _check_told_apart(targets: LabelMeasures) -> None:

@@ -1,0 +1,114 @@
+"""Checks of what describes a diffusion: floating and finite tensors that belong together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from uncertain import checks
+from uncertain.discrepancy.spreads import check_positive
+
+
+def check_floating(name: str, value: Any) -> None:
+    """Raise unless a value is a floating tensor of finite numbers.
+
+    Raises:
+        TypeError: For what is no floating tensor.
+        ValueError: For NaN and infinity.
+    """
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        what = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"`{name}` should be a floating tensor, got {what}.")
+    checks.check_finite(name, value)
+
+
+def check_time(time: Any, *, positive: bool = False) -> None:
+    """Raise unless a time is one number, at least 0, or above it."""
+    if isinstance(time, Tensor):
+        checks.check_shape("time", time, (), hint="one number")
+    hint = "" if positive else "the diffusion can not be run backwards"
+    checks.check_range("time", time, 0, open_low=positive, hint=hint)
+
+
+def check_points(**points: Tensor) -> list[Tensor]:
+    """Check points (..., D) that broadcast and return them in one dtype.
+
+    Raises:
+        TypeError: For what is no floating tensor.
+        ValueError: For NaN and infinity, another D than the first's, or leading dimensions that do not
+            broadcast.
+    """
+    (first, reference), *others = points.items()
+    for name, value in points.items():
+        check_floating(name, value)
+        if not value.ndim:
+            raise ValueError(f"`{name}` should have shape (..., D), got ().")
+    for name, value in others:
+        if value.shape[-1] != reference.shape[-1]:
+            raise ValueError(
+                f"`{first}` and `{name}` should have as many dimensions as each other, got "
+                f"{reference.shape[-1]} and {value.shape[-1]}."
+            )
+        check_broadcast(first, reference.shape[:-1], name, value.shape[:-1])
+    return in_one_dtype(*points.values())
+
+
+def check_broadcast(first: str, one: tuple[int, ...], second: str, other: tuple[int, ...]) -> None:
+    """Raise where two shapes of leading dimensions do not broadcast."""
+    pairs = zip(one[::-1], other[::-1], strict=False)
+    if not all(a == b or 1 in (a, b) for a, b in pairs):
+        raise ValueError(
+            f"`{first}` and `{second}` should have leading dimensions that broadcast, got "
+            f"{tuple(one)} and {tuple(other)}."
+        )
+
+
+def check_spread(
+    name: str, value: Tensor, mean_name: str, mean: Tensor, *, factor: bool = False
+) -> None:
+    """Check variances (..., D) or covariances (..., D, D) beside a mean; deviations or factors too.
+
+    Raises:
+        TypeError: For what is no floating tensor.
+        ValueError: For NaN and infinity, shapes that do not fit the mean's, negative variances or
+            deviations, and covariances that are not symmetric or not positive semi-definite.
+    """
+    check_floating(name, value)
+    size = mean.shape[-1]
+    matrix = value.ndim == mean.ndim + 1 and tuple(value.shape[-2:]) == (size, size)
+    vector = value.ndim == mean.ndim and value.shape[-1] in (1, size)
+    if not matrix and not vector:
+        what, lead = "deviations" if factor else "variances", tuple(mean.shape[:-1])
+        raise ValueError(
+            f"`{name}` should have shape {(*lead, size)} for {what} or {(*lead, size, size)} for "
+            f"matrices to match `{mean_name}` of shape {tuple(mean.shape)}, got {tuple(value.shape)}: "
+            "leading dimensions of 1 are broadcast."
+        )
+    check_broadcast(name, value.shape[: mean.ndim - 1], mean_name, mean.shape[:-1])
+    if vector:
+        kind = "standard deviations" if factor else "variances"
+        checks.check_range(name, value, 0, hint=f"{kind} are not negative")
+    elif not factor:
+        check_symmetric(name, value)
+        check_positive(name, value.to(torch.promote_types(value.dtype, torch.float32)))
+
+
+def check_symmetric(name: str, cov: Tensor) -> None:
+    """Raise where a matrix differs from its mirror image by more than rounding."""
+    gap = (cov - cov.mT).detach().abs().amax((-2, -1))
+    bad = gap > torch.finfo(cov.dtype).eps ** 0.5 * cov.detach().abs().amax((-2, -1))
+    if bool(bad.any()):
+        raise ValueError(
+            f"`{name}` should be symmetric, got entries that differ from their mirror image by "
+            f"{float(gap.max()):.3g} ({int(bad.sum())} of {bad.numel()} matrices)."
+        )
+
+
+def in_one_dtype(*tensors: Tensor) -> list[Tensor]:
+    """Return tensors in the widest of their dtypes."""
+    dtype = tensors[0].dtype
+    for tensor in tensors[1:]:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return [tensor.to(dtype) for tensor in tensors]
