@@ -176,11 +176,11 @@ def test_bad_input_is_told() -> None:
             LabelMeasures(wrong, one)
     with pytest.raises(TypeError, match="`deviations` should be a floating tensor, got torch"):
         LabelMeasures(zero, one.long())
-    with pytest.raises(TypeError, match="`num_classes` should be a whole number, got 2.5"):
+    with pytest.raises(TypeError, match=r"`num_classes` should be a whole number, got 2.5"):
         LabelMeasures.random(2.5, 3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="`particles` should be a whole number, got 1.5"):
+    with pytest.raises(TypeError, match=r"`particles` should be a whole number, got 1.5"):
         Perturbed(noise, particles=1.5)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="`train_particles` should be a whole number, got 1.5"):
+    with pytest.raises(TypeError, match=r"`train_particles` should be a whole number, got 1.5"):
         Perturbed(noise, train_particles=(1.5,))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"`train_particles` .* sequence .* got 4: \(4,\) is one"):
         Perturbed(noise, train_particles=4)  # type: ignore[arg-type]

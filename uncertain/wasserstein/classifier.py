@@ -140,7 +140,9 @@ class WassersteinClassifier(nn.Module):
             TypeError: Where x does not have the dtype of the backbone's weights.
             ValueError: Where x or what the backbone makes of it is not finite.
         """
-        return Categorical(logits=self._logits(self._read(x)[1]))
+        logits = self._logits(self._read(x)[1])
+        # torch's own check can not take no rows; numbers are finite by now.
+        return Categorical(logits=logits, validate_args=None if len(logits) else False)
 
     def measures(self, x: Any) -> HeadOutput:
         """Return the Gaussians of each row's particles: means (N, M, D) and factors.
@@ -169,6 +171,9 @@ class WassersteinClassifier(nn.Module):
     def _read(self, x: Any) -> tuple[HeadOutput, Wasserstein2Parts]:
         """Return the Gaussians of a row and its distances, which are finite."""
         features, measures = self._measured(x)
+        if self.covariance == "full":  # Between matrices a distance has a check of its own.
+            squares = [part.detach().square().flatten(2).sum(2) for part in measures]
+            check_distances(x, features, squares[0] + squares[1])
         parts = self._distances(measures)
         check_distances(x, features, parts.total())
         return measures, parts
