@@ -1,11 +1,11 @@
-"""Checks of what describes a diffusion: floating and finite tensors that belong together."""
+"""Checks of what a caller gives: floating and finite tensors that belong together, in a fit dtype."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from uncertain import checks
 from uncertain.discrepancy.spreads import check_positive
@@ -112,3 +112,23 @@ def in_one_dtype(*tensors: Tensor) -> list[Tensor]:
     for tensor in tensors[1:]:
         dtype = torch.promote_types(dtype, tensor.dtype)
     return [tensor.to(dtype) for tensor in tensors]
+
+
+def run_backbone(backbone: nn.Module, particles: Tensor) -> Any:
+    """Return the backbone's output; torch's word on two dtypes is put into one that helps."""
+    try:
+        return backbone(particles)
+    except RuntimeError as error:
+        weight = next((p for p in backbone.parameters() if p.is_floating_point()), None)
+        # Told only where it failed: whole numbers are what an embedding asks for.
+        if "type" not in str(error) or weight is None or weight.dtype == particles.dtype:
+            raise
+        remedy = (
+            "cast one of them, `x.to(dtype)` or `model.to(dtype)`"
+            if particles.is_floating_point()
+            else "make it floating, as `x / 255` for bytes of an image or `x.float()`"
+        )
+        raise TypeError(
+            f"`x` should have the dtype of the backbone's weights, {weight.dtype}, "
+            f"got {particles.dtype}: {remedy}."
+        ) from error

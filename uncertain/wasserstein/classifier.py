@@ -14,6 +14,7 @@ from uncertain import checks
 from uncertain.discrepancy import Wasserstein2Parts, gaussian_wasserstein2_parts, stein_squared
 from uncertain.discrepancy.derivatives import squared_gaps
 from uncertain.fit import Batch
+from uncertain.wasserstein.arguments import run_backbone
 from uncertain.wasserstein.finite import check_distances
 from uncertain.wasserstein.head import Covariance, GaussianHead, HeadOutput
 from uncertain.wasserstein.parts import DistanceParts, particle_spread
@@ -158,7 +159,7 @@ class WassersteinClassifier(nn.Module):
         """Return the features (N M, F) beside the Gaussians."""
         particles = x.unsqueeze(1) if self.inputs is None else self.inputs(x)
         rows, number = particles.shape[:2]
-        features = _run(self.backbone, particles.flatten(0, 1))
+        features = run_backbone(self.backbone, particles.flatten(0, 1))
         if not isinstance(features, Tensor) or not features.is_floating_point():
             what = features.dtype if isinstance(features, Tensor) else type(features).__name__
             raise TypeError(f"`backbone` should return floating features (N, F), got {what}.")
@@ -290,26 +291,6 @@ class WassersteinClassifier(nn.Module):
         # Whitened by each class, so that the kernel's width fits all of them.
         points = (drawn.unsqueeze(1) - means[:, None]) / deviations[:, None]
         return stein_squared(points, -points)
-
-
-def _run(backbone: nn.Module, particles: Tensor) -> Any:
-    """Return the backbone's output; torch's word on two dtypes is put into one that helps."""
-    try:
-        return backbone(particles)
-    except RuntimeError as error:
-        weight = next((p for p in backbone.parameters() if p.is_floating_point()), None)
-        # Told only where it failed: whole numbers are what an embedding asks for.
-        if "type" not in str(error) or weight is None or weight.dtype == particles.dtype:
-            raise
-        remedy = (
-            "cast one of them, `x.to(dtype)` or `model.to(dtype)`"
-            if particles.is_floating_point()
-            else "make it floating, as `x / 255` for bytes of an image or `x.float()`"
-        )
-        raise TypeError(
-            f"`x` should have the dtype of the backbone's weights, {weight.dtype}, "
-            f"got {particles.dtype}: {remedy}."
-        ) from error
 
 
 def _at(values: Tensor, y: Tensor) -> Tensor:
