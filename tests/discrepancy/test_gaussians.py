@@ -200,6 +200,24 @@ def test_a_gradient_through_variances_of_zero_is_finite() -> None:
     assert a.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("d", [2, 3])
+def test_a_gradient_at_a_covariance_of_zero_is_no_larger_than_is_said(
+    dtype: torch.dtype, d: int
+) -> None:
+    cov, zero = torch.zeros(d, d, dtype=dtype, requires_grad=True), torch.zeros(d, dtype=dtype)
+    for other in (
+        torch.eye(d, dtype=dtype),
+        torch.ones(d, dtype=dtype),
+        torch.ones(1, dtype=dtype),
+    ):
+        for scale in (1.0, 1e6):
+            value = gaussian_wasserstein2_squared(zero, cov, zero, scale * other)
+            torch.testing.assert_close(value.detach(), torch.tensor(scale * d, dtype=dtype))
+            (gradient,) = torch.autograd.grad(value, cov)
+            assert gradient.abs().max() <= 3 * scale / torch.finfo(dtype).tiny ** 0.5
+
+
 def test_the_parts_add_up() -> None:
     (ma, sa), (mb, sb) = gaussians(4, 3, 7), gaussians(4, 3, 8)
     parts = gaussian_wasserstein2_parts(ma, sa, mb, sb)

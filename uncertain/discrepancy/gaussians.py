@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,12 @@ from torch import Tensor
 
 from uncertain import checks
 from uncertain.discrepancy.derivatives import diagonal_gaps, roots, squared_gaps
+from uncertain.discrepancy.factors import (
+    eigenvalue_roots,
+    factored,
+    one_factored,
+    singular_values,
+)
 from uncertain.discrepancy.spreads import (
     Spread,
     check_pairs,
@@ -157,7 +163,7 @@ class FixedGaussians:
         checks.check_finite("cov", cov)
         given = spread("", mean, cov, factored=False)
         if given.form == "matrix":
-            return cls(mean, _factored(given))
+            return cls(mean, factored(given))
         checks.check_range("cov", cov, 0, hint="variances are not negative")
         return cls(mean, Spread(given.form, given.scales(), True, given.name))
 
@@ -197,7 +203,7 @@ def _sides(
     b = spread("_b", mean_b, cov_b, factored=cholesky)
     check_pairs(mean_a, mean_b)
     if a.form == "matrix" and b.form == "matrix" and not cholesky:
-        a, b = _one_factored(a, b)
+        a, b = one_factored(a, b)
     return mean_a, a, mean_b, b
 
 
@@ -284,12 +290,12 @@ def _rounded(a: Spread, b: Spread) -> tuple[Tensor, Tensor, Tensor]:
 def _roots(a: Spread, b: Spread | None) -> Tensor:
     """Return the roots of the eigenvalues of L_b' S_a L_b, or of S_a alone, ascending."""
     if a.factored:
-        return _singular_values(a.value if b is None else _times(a.value.mT, b))
+        return singular_values(a.value if b is None else _times(a.value.mT, b))
     if b is None:
-        return _eigenvalue_roots(a.value, a)
+        return eigenvalue_roots(a.value, a)
     right = _times(a.value, b)
     both = b.value.mT @ right if b.form == "matrix" else b.value.unsqueeze(-1) * right
-    return _eigenvalue_roots(both, a)
+    return eigenvalue_roots(both, a)
 
 
 def _plane_root(a: Spread, b: Spread) -> Tensor:
@@ -312,68 +318,14 @@ def _plane_root(a: Spread, b: Spread) -> Tensor:
         return (trace + 2 * det.sqrt() * root_b).sqrt()
     check_positive(a.name, a.value)
     floor = (limits.eps * product.detach().abs()).clamp(min=limits.tiny)
+    # Beside a covariance of about zero the determinant has underflowed, and both slopes together
+    # would leave the dtype's range: what is lost has no digit in the trace of either side.
+    lost = (product.detach().abs() < limits.tiny) & (
+        trace.detach() < limits.tiny**0.5 * root_b.detach().abs()
+    )
+    floor = torch.where(lost, 1, floor)
     return roots(trace + 2 * roots(det, floor) * root_b, limits.tiny)
 
 
 def _times(left: Tensor, b: Spread) -> Tensor:
     return left @ b.value if b.form == "matrix" else left * b.value.unsqueeze(-2)
-
-
-def _eigenvalue_roots(matrix: Tensor, side: Spread) -> Tensor:
-    """Return roots of eigenvalues, straight through the origin below what rounding leaves."""
-    if not math.isfinite(float(matrix.detach().sum())):
-        return torch.full_like(matrix[..., 0], torch.nan)  # LAPACK would raise in words of its own.
-    values = torch.linalg.eigvalsh(matrix)
-    limits = torch.finfo(values.dtype)
-    smallest, largest = values.detach()[..., 0], values.detach()[..., -1]
-    if bool((smallest > limits.eps * largest).all()):
-        return cast(Tensor, values.sqrt())
-    # Where the other side is singular it may hide a negative eigenvalue, so this one's are asked.
-    check_positive(side.name, side.value)
-    return roots(values, (limits.eps * largest.abs()).clamp(min=limits.tiny).unsqueeze(-1))
-
-
-def _singular_values(matrix: Tensor) -> Tensor:
-    """Return singular values ascending: from the Gram matrix, near-singular ones on their own."""
-    if not math.isfinite(float(matrix.detach().sum())):
-        return torch.full_like(matrix[..., 0], torch.nan)
-    values = torch.linalg.eigvalsh(matrix.mT @ matrix)
-    limits = torch.finfo(values.dtype)
-    near = values.detach()[..., 0] <= (100 * limits.eps * values.detach()[..., -1])
-    if not bool(near.any()):
-        regular: Tensor = values.sqrt()
-        return regular
-    # One batch dimension, since a single pair has none to pick from.
-    flat, places = matrix.reshape(-1, *matrix.shape[-2:]), near.reshape(-1)
-    found = torch.where(near.unsqueeze(-1), 1, values).sqrt()
-    alone: Tensor = torch.linalg.svdvals(flat[places]).flip(-1)
-    return found.reshape(len(flat), -1).index_put((places,), alone).reshape(found.shape)
-
-
-def _one_factored(a: Spread, b: Spread) -> tuple[Spread, Spread]:
-    """Return the pair with the second factored: the one of the two that has a factor."""
-    factor, info = torch.linalg.cholesky_ex(b.value)
-    if not bool(info.any()):
-        return a, b._replace(value=factor, factored=True)
-    other, other_info = torch.linalg.cholesky_ex(a.value)
-    if bool(other_info.any()):
-        return a, _factored(b)
-    if not bool(b.value.detach().isfinite().all()):
-        return a, b._replace(factored=True)  # Refused where it shows, by its own name.
-    check_positive(b.name, b.value)
-    return b, a._replace(value=other, factored=True)
-
-
-def _factored(given: Spread) -> Spread:
-    """Return the Cholesky factor, of what is singular with rounding's share added."""
-    value = given.value
-    factor, info = torch.linalg.cholesky_ex(value)
-    if bool(info.any()) and bool(value.detach().isfinite().all()):
-        check_positive(given.name, value)
-        limits, size = torch.finfo(value.dtype), value.shape[-1]
-        largest = value.detach().diagonal(dim1=-2, dim2=-1).amax(-1)
-        share = (100 * size * limits.eps * largest).clamp(min=limits.tiny)
-        share = torch.where(info > 0, share, 0)
-        eye = torch.eye(size, dtype=value.dtype, device=value.device)
-        factor = torch.linalg.cholesky(value + share[..., None, None] * eye)
-    return given._replace(value=factor, factored=True)
