@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uncertain import checks
+from uncertain import checks, keyed
 from uncertain.data import partition
 from uncertain.data.card import Card, count_duplicates, target_grid
 from uncertain.data.catalogue import CATALOGUE
@@ -191,7 +191,7 @@ def _assemble(
         classes=source.classes,
         features=features,
         groups=entry.groups,
-        distinct=len(np.unique(hashes)),
+        distinct=keyed.count_distinct(hashes),
         duplicates=count_duplicates(hashes, source.y, **rows),
         target_grid=target_grid(source.y) if regression else None,
         target_range=(float(source.y.min()), float(source.y.max())) if regression else None,

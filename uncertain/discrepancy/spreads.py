@@ -83,10 +83,10 @@ def spread(side: str, mean: Tensor, cov: Tensor, *, factored: bool) -> Spread:
     matrix = cov.ndim == mean.ndim + 1 and cov.shape[-2:] == (dimensions, dimensions)
     vector = cov.ndim == mean.ndim and mean.ndim > 0 and cov.shape[-1] in (1, dimensions)
     lead = cov.shape[: mean.ndim - 1] if matrix or vector else ()
-    if matrix and _broadcast(lead, mean.shape[:-1]):
+    if matrix and broadcast(lead, mean.shape[:-1]):
         _check_matrix(name, cov, factored)
         return Spread("matrix", cov, factored, name)
-    if vector and _broadcast(lead, mean.shape[:-1]):
+    if vector and broadcast(lead, mean.shape[:-1]):
         if factored and bool((cov < 0).any()):  # A negative variance shows: it has no root.
             checks.check_range(name, cov, 0, hint="standard deviations are not negative")
         form: Form = "diagonal" if cov.shape[-1] == dimensions else "isotropic"
@@ -123,7 +123,7 @@ def check_leading(leading: dict[str, tuple[int, ...]], *, hint: str) -> None:
         ValueError: There.
     """
     (one, first), (other, second) = leading.items()
-    if not _broadcast(first, second):
+    if not broadcast(first, second):
         raise ValueError(
             f"`{one}` and `{other}` should have leading dimensions that broadcast, got "
             f"{tuple(first)} and {tuple(second)}: {hint}."
@@ -154,6 +154,12 @@ def _check_matrix(name: str, cov: Tensor, factored: bool) -> None:
                 "diagonal: pass covariances without it, or `torch.linalg.cholesky` of them."
             )
         return
+    check_symmetric(name, cov, "if these are Cholesky factors, pass `cholesky=True`")
+
+
+def check_symmetric(name: str, cov: Tensor, hint: str) -> None:
+    """Raise where a matrix differs from its mirror image by more than rounding."""
+    cov = cov.detach()
     if torch.equal(cov, cov.mT):
         return
     gap = (cov - cov.mT).abs().amax((-2, -1))
@@ -161,10 +167,10 @@ def _check_matrix(name: str, cov: Tensor, factored: bool) -> None:
     if bool(bad.any()):
         raise ValueError(
             f"`{name}` should be symmetric, got entries that differ from their mirror image by "
-            f"{float(gap.max()):.3g} ({int(bad.sum())} of {bad.numel()} matrices): if these are "
-            "Cholesky factors, pass `cholesky=True`."
+            f"{float(gap.max()):.3g} ({int(bad.sum())} of {bad.numel()} matrices): {hint}."
         )
 
 
-def _broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+def broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two shapes broadcast."""
     return all(a == b or 1 in (a, b) for a, b in zip(one[::-1], other[::-1], strict=False))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from uncertain import checks
-from uncertain.discrepancy.spreads import check_positive
+from uncertain.discrepancy.spreads import broadcast, check_positive, check_symmetric
 
 
 def check_floating(name: str, value: Any) -> None:
@@ -57,8 +57,7 @@ def check_points(**points: Tensor) -> list[Tensor]:
 
 def check_broadcast(first: str, one: tuple[int, ...], second: str, other: tuple[int, ...]) -> None:
     """Raise where two shapes of leading dimensions do not broadcast."""
-    pairs = zip(one[::-1], other[::-1], strict=False)
-    if not all(a == b or 1 in (a, b) for a, b in pairs):
+    if not broadcast(one, other):
         raise ValueError(
             f"`{first}` and `{second}` should have leading dimensions that broadcast, got "
             f"{tuple(one)} and {tuple(other)}."
@@ -91,19 +90,8 @@ def check_spread(
         kind = "standard deviations" if factor else "variances"
         checks.check_range(name, value, 0, hint=f"{kind} are not negative")
     elif not factor:
-        check_symmetric(name, value)
+        check_symmetric(name, value, "average it with its transpose")
         check_positive(name, value.to(torch.promote_types(value.dtype, torch.float32)))
-
-
-def check_symmetric(name: str, cov: Tensor) -> None:
-    """Raise where a matrix differs from its mirror image by more than rounding."""
-    gap = (cov - cov.mT).detach().abs().amax((-2, -1))
-    bad = gap > torch.finfo(cov.dtype).eps ** 0.5 * cov.detach().abs().amax((-2, -1))
-    if bool(bad.any()):
-        raise ValueError(
-            f"`{name}` should be symmetric, got entries that differ from their mirror image by "
-            f"{float(gap.max()):.3g} ({int(bad.sum())} of {bad.numel()} matrices)."
-        )
 
 
 def in_one_dtype(*tensors: Tensor) -> list[Tensor]:

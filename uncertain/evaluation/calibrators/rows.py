@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from uncertain import checks, families
+from uncertain import checks, families, keyed
 from uncertain.evaluation.predictions import Predictions
 from uncertain.families import ArrayDistribution
 from uncertain.predictive.facts import CLASS_FAMILIES
@@ -134,7 +134,7 @@ def check_labels(labels: NDArray[Any], weights: Float, classes: int, method: str
     """Return class indices, at least two of which occur."""
     checks.check_labels("labels", labels, classes)
     whole = labels.astype(np.int64)
-    if len(np.unique(whole[weights > 0])) < 2:
+    if keyed.count_distinct(whole[weights > 0]) < 2:
         raise ValueError(
             f"`labels` should hold at least two classes to fit {method} on, got only class "
             f"{whole[weights > 0][0]}."
