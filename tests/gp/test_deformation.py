@@ -108,3 +108,23 @@ def test_bad_arguments_are_refused() -> None:
         Deformation(torch.zeros(1, 1), latent_dim=1, jitter=-1.0)
     with pytest.raises(ValueError, match=r"`x` should have shape \(N, 3\)"):
         layer()(torch.zeros(2, 4))
+
+
+def test_a_bias_is_an_input_that_is_1_everywhere() -> None:
+    g = torch.Generator().manual_seed(0)
+    points, x = (torch.randn(n, 2, generator=g, dtype=torch.float64) for n in (4, 6))
+
+    def wide(t: Tensor) -> Tensor:
+        return torch.cat([t, torch.ones_like(t[:, :1])], 1)
+
+    layer = Deformation(points, latent_dim=2, bias=True, lengthscale=1.3)
+    plain = Deformation(wide(points), latent_dim=2, lengthscale=1.3)
+    with torch.no_grad():
+        layer.mean.normal_(generator=g)
+        plain.mean.copy_(layer.mean)
+    torch.testing.assert_close(layer(x), plain(wide(x)))
+    torch.testing.assert_close(layer.divergence(), plain.divergence())
+    columns, variance = plain.matrix(wide(x))
+    torch.testing.assert_close(layer.matrix(x), (columns[..., :2], variance))
+    torch.testing.assert_close(layer.offset(x), columns[..., 2])
+    assert not Deformation(points, latent_dim=2).offset(x).any()

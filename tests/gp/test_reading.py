@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -9,10 +10,11 @@ from uncertain.gp import Deformation, MetricField, ThinDeepGP
 from uncertain.gp.reading import metric_field
 
 
-def model(seed: int = 0) -> ThinDeepGP:
+def model(seed: int = 0, *, bias: bool = False) -> ThinDeepGP:
     g = torch.Generator().manual_seed(seed)
     x = torch.rand(40, 2, generator=g, dtype=torch.float64) * torch.tensor([1.0, 20.0])
-    made = ThinDeepGP.from_data(x, (3 * x[:, 0]).sin() + x[:, 1], num_inducing=10, members=8)
+    y = (3 * x[:, 0]).sin() + x[:, 1]
+    made = ThinDeepGP.from_data(x, y, num_inducing=10, members=8, bias=bias)
     with torch.no_grad():
         for parameter in made.hidden.parameters():
             parameter += 0.1 * torch.randn(parameter.shape, generator=g, dtype=torch.float64)
@@ -33,8 +35,9 @@ def linear(matrix: Tensor) -> ThinDeepGP:
     return ThinDeepGP(layer, torch.zeros(1, latent), rows=1, members=4)
 
 
-def test_the_local_metric_is_that_of_finite_differences() -> None:
-    made, x, step = model(), rows(), 1e-5
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_local_metric_is_that_of_finite_differences(bias: bool) -> None:
+    made, x, step = model(bias=bias), rows(), 1e-5
     columns = []
     for d in range(2):
         shift = step * torch.eye(2).double()[d]
@@ -110,6 +113,39 @@ def test_relevance_is_the_mean_square_of_a_row_and_nearly_0_once_pruned() -> Non
         made.hidden.log_variance[1] = -40.0
     found = made.relevance()
     assert found[1] < 1e-9 < found[0]
+
+
+def test_the_bias_share_is_that_of_variances_over_rows_and_draws() -> None:
+    made = model(bias=True)
+    x = torch.rand(50, 2, generator=torch.Generator().manual_seed(1)) * torch.tensor([1.0, 20.0])
+    inputs = ((x - made.input_loc) / made.input_scale).detach()
+    with torch.no_grad():
+        matrix, variance = made.hidden.matrix(inputs)
+        offset = made.hidden.offset(inputs)
+    g = torch.Generator().manual_seed(2)
+    draws = torch.randn(4000, *matrix.shape[:2], 3, generator=g, dtype=torch.float64)
+    spread = variance.sqrt()
+    carried = (offset + spread * draws[..., 2]).var((0, 1)).sum()
+    w = matrix + spread[..., None] * draws[..., :2]
+    own = torch.einsum("snqd,nd->snq", w, inputs).var((0, 1)).sum()
+    share = made.bias_share(x)
+    torch.testing.assert_close(share, carried / (carried + own), rtol=0.02, atol=0)
+    torch.testing.assert_close(
+        made.relevance(x).sum(), w.square().sum((2, 3)).mean() + carried, rtol=0.02, atol=0
+    )
+
+
+def test_a_bias_that_is_constant_carries_nothing() -> None:
+    layer = Deformation(torch.zeros(1, 2), latent_dim=1, lengthscale=1e8, jitter=0.0, bias=True)
+    with torch.no_grad():
+        layer.mean.copy_(torch.tensor([2.0, 0.0, 7.0]))
+        layer.root.fill_(-40.0)
+    made = ThinDeepGP(layer, torch.zeros(1, 1), rows=1, members=4)
+    torch.testing.assert_close(made.latent(rows()).mean, 2 * rows()[:, :1] + 7)
+    torch.testing.assert_close(made.relevance(rows()), torch.tensor([4.0]).double())
+    assert made.bias_share(rows()) < 1e-12
+    assert made.metric_field(rows()).metric.shape == (3, 2, 2)
+    assert not model().bias_share()
 
 
 def test_no_rows_and_inference_mode_are_no_trouble() -> None:

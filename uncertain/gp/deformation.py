@@ -32,7 +32,9 @@ class Deformation(nn.Module):
               = s_q^2 (1 - \alpha_q^\top \alpha_q + \alpha_q^\top S_q \alpha_q),
 
     and so :math:`h_q(x)` is Gaussian with mean :math:`\mathrm E W_q(x)\, x` and variance
-    :math:`b_q(x) \lVert x \rVert^2`: it is zero, whatever the matrix, where x is.
+    :math:`b_q(x) \lVert x \rVert^2`: it is zero, whatever the matrix, where x is. With ``bias`` the
+    matrix has one column more, for an input that is 1 everywhere: :math:`h(x) = W(x)\,[x; 1]` then
+    varies at zero, too.
 
     Parameters are kept in float64; see :func:`keep_float64`.
 
@@ -41,6 +43,7 @@ class Deformation(nn.Module):
         latent_dim: Q.
         lengthscale: Where the kernels' lengthscales start, above 0; by default the root of D.
         jitter: Added to the diagonal of the inducing points' covariance, relative to its variance.
+        bias: Whether the matrix has a column for an input that is 1 everywhere.
 
     Raises:
         ValueError: For wrong shapes or numbers out of range.
@@ -62,6 +65,7 @@ class Deformation(nn.Module):
         latent_dim: int,
         lengthscale: float | None = None,
         jitter: float = 1e-6,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         checks.check_shape("inducing_points", inducing_points, ("M", "D"), hint="one a line")
@@ -74,27 +78,43 @@ class Deformation(nn.Module):
         length = inputs**0.5 if lengthscale is None else lengthscale
         checks.check_range("lengthscale", length, 0, open_low=True)
         self.latent_dim, self.lengthscale, self.jitter = latent_dim, length, jitter
+        self.bias = bias
         self.inducing_points = nn.Parameter(points)
         start = points.new_tensor(length).log().expand(latent_dim, inputs)
         self.log_lengthscale = nn.Parameter(start.clone())
         self.log_variance = nn.Parameter(points.new_zeros(latent_dim))
-        self.mean = nn.Parameter(points.new_zeros(latent_dim, count, inputs))
+        self.mean = nn.Parameter(points.new_zeros(latent_dim, count, inputs + bias))
         # A tenth of the prior's spread: a start near certainty leaves a gradient to the mean.
         spread = (0.1 * points.new_ones(count)).log().diag()
         self.root = nn.Parameter(spread.repeat(latent_dim, 1, 1))
 
     def forward(self, x: Float[Tensor, "N D"]) -> tuple[Float[Tensor, "N Q"], Float[Tensor, "N Q"]]:
         """Return the mean and the variance of h at every row."""
-        matrix, variance = self.matrix(x)
-        wide = x.to(torch.float64)
-        mean = torch.einsum("nqd,nd->nq", matrix, wide)
+        columns, variance = self._columns(x)
+        wide = self._features(x)
+        mean = torch.einsum("nqd,nd->nq", columns, wide)
         spread = variance * wide.square().sum(1, keepdim=True)
         return mean, spread.clamp(min=SMALLEST_VARIANCE)
 
     def matrix(
         self, x: Float[Tensor, "N D"]
     ) -> tuple[Float[Tensor, "N Q D"], Float[Tensor, "N Q"]]:
-        """Return the mean of W(x), and the variance that the entries of each of its rows share."""
+        """Return the mean of W(x), and the variance that the entries of each of its rows share.
+
+        The column of the bias is left out: see :meth:`offset`.
+        """
+        columns, variance = self._columns(x)
+        return columns[..., : x.shape[1]], variance
+
+    def offset(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N Q"]:
+        """Return the mean of the bias column; zeros where there is none.
+
+        Its variance is that of the other entries of a row.
+        """
+        columns, variance = self._columns(x)
+        return columns[..., x.shape[1]] if self.bias else torch.zeros_like(variance)
+
+    def _columns(self, x: Tensor) -> tuple[Tensor, Tensor]:
         checks.check_shape("x", x, ("N", self.inducing_points.shape[1]))
         response = self.responses(x)
         variance = self.log_variance.double().exp()
@@ -102,6 +122,10 @@ class Deformation(nn.Module):
         known = response.square().sum(1) - spread.square().sum(1)
         mean = torch.einsum("qmn,qmd->nqd", response, self.mean.double())
         return variance.sqrt()[:, None] * mean, (variance[:, None] * (1 - known)).T.clamp(min=0)
+
+    def _features(self, x: Tensor) -> Tensor:
+        wide = x.to(torch.float64)
+        return torch.cat([wide, torch.ones_like(wide[:, :1])], 1) if self.bias else wide
 
     def responses(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "Q M N"]:
         r"""Return :math:`\alpha_q(x)`, the whitened inducing variables' part in W(x)."""
@@ -125,7 +149,7 @@ class Deformation(nn.Module):
 
     def divergence(self) -> Float[Tensor, ""]:
         """Return the divergence of the posterior over W at its inducing points from the prior, in nats."""
-        count, inputs = self.inducing_points.shape
+        count, inputs = self.mean.shape[1:]
         logs = self.root.double().diagonal(dim1=1, dim2=2).sum()
         spread = self.covariance_root().square().sum() - self.latent_dim * count - 2 * logs
         return 0.5 * (inputs * spread + self.mean.double().square().sum())

@@ -27,6 +27,7 @@ def start(
     count: int | None,
     given: Float[Tensor, "M D"] | None,
     seed: int,
+    bias: bool = False,
 ) -> tuple[Deformation, Float[Tensor, "M Q"]]:
     """Return a deformation to start from, and inducing points for the process on top of it.
 
@@ -38,6 +39,7 @@ def start(
         given: The points of the deformation, standardised, in place of k-means; bent, they are those
             of the process on top.
         seed: Of k-means.
+        bias: Whether the matrix has a column for an input that is 1 everywhere.
 
     Raises:
         ValueError: For more points than rows, or both ``count`` and ``given``.
@@ -51,7 +53,7 @@ def start(
         )
     wanted = _checked_count(count, given, len(x))
     inner = cluster_centres(x, max(1, wanted // 2), seed) if given is None else given
-    layer = Deformation(inner, latent_dim=width)
+    layer = Deformation(inner, latent_dim=width, bias=bias)
     start_at(layer, x, projection(x, width))
     with torch.no_grad():
         if given is not None:
@@ -131,7 +133,8 @@ def start_at(layer: Deformation, x: Float[Tensor, "N D"], matrix: Float[Tensor, 
     rows, found by least squares with the largest penalty that still brings 95 % of rows within 5 %,
     is scaled by each entry; where even no penalty does, lengthscales are widened by half and it is
     tried again. Each row's prior variance becomes its mean square, so that distances between near
-    inputs grow by no more than the number of rows over that of inputs.
+    inputs grow by no more than the number of rows over that of inputs. The column of a bias starts
+    at zero.
 
     Args:
         layer: Whose ``mean``, ``log_variance`` and ``log_lengthscale`` are set.
@@ -148,7 +151,8 @@ def start_at(layer: Deformation, x: Float[Tensor, "N D"], matrix: Float[Tensor, 
             break
         layer.log_lengthscale.add_(math.log(1.5))
     scaled = matrix / size.sqrt()[:, None]
-    layer.mean.copy_(values[None, :, None] * scaled[:, None, :])
+    layer.mean.zero_()
+    layer.mean[..., : matrix.shape[1]] = values[None, :, None] * scaled[:, None, :]
 
 
 def _values_of_one(response: Float[Tensor, "M N"]) -> tuple[Float[Tensor, " M"], bool]:

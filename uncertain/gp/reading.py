@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uncertain.gp.deformation import Deformation
 from uncertain.predictive.nodes import normal_nodes
 
 _DRAWS = 256
@@ -102,6 +103,40 @@ def metric_field(
     departure = (jacobian - scaled).flatten(1).norm(dim=1) / size
     quantiles = _quantiles(matrix, variance, scale, levels)
     return MetricField(metric, values, vectors, lengths, quantiles, departure)
+
+
+def relevance(layer: Deformation, x: Float[Tensor, "N D"]) -> Float[Tensor, " Q"]:
+    """Return the mean square of every row of W, (Q,); a bias counts by its variance over rows.
+
+    Args:
+        layer: The deformation.
+        x: (N, D), standardised.
+    """
+    matrix, variance = layer.matrix(x)
+    used = (matrix.square().sum(2) + matrix.shape[2] * variance).mean(0)
+    return used + bias_variance(layer, x)
+
+
+def bias_variance(layer: Deformation, x: Float[Tensor, "N D"]) -> Float[Tensor, " Q"]:
+    """Return the variance of the bias column over rows and its posterior, (Q,); else zeros."""
+    if not layer.bias:
+        return layer.log_variance.new_zeros(layer.latent_dim)
+    _, variance = layer.matrix(x)
+    return layer.offset(x).var(0, unbiased=False) + variance.mean(0)
+
+
+def bias_share(layer: Deformation, x: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
+    """Return the bias column's share of the variance of h, against that of W x alone.
+
+    Args:
+        layer: The deformation.
+        x: (N, D), standardised.
+    """
+    matrix, variance = layer.matrix(x)
+    bent = torch.einsum("nqd,nd->nq", matrix, x.to(torch.float64))
+    own = bent.var(0, unbiased=False) + (variance * x.double().square().sum(1)[:, None]).mean(0)
+    carried = bias_variance(layer, x).sum()
+    return carried / (carried + own.sum()).clamp(min=torch.finfo(torch.float64).tiny)
 
 
 def _quantiles(

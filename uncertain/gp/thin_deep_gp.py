@@ -129,6 +129,7 @@ class ThinDeepGP(nn.Module):
         latent_dim: int | None = None,
         num_inducing: int | None = None,
         inducing_points: Float[Tensor, "M D"] | None = None,
+        bias: bool = False,
         noise: float = 0.05,
         members: int = 128,
         seed: int = 0,
@@ -146,6 +147,8 @@ class ThinDeepGP(nn.Module):
             num_inducing: M; by default 50, or N where that is less.
             inducing_points: (M, D) in the units of x, used for W and, bent, for f, in place of
                 k-means: nothing but torch is needed then.
+            bias: Whether W has a column for an input that is 1 everywhere, so that h varies at the
+                centre of the data, too; :meth:`bias_share` says how much it carries.
             noise: As for the class.
             members: As for the class.
             seed: Of k-means and of the nodes.
@@ -160,7 +163,9 @@ class ThinDeepGP(nn.Module):
         if inducing_points is not None:
             checked_inputs(inducing_points, data.x.shape[1], name="inducing_points")
             given = (inducing_points.to(data.x) - data.input_scaling[0]) / data.input_scaling[1]
-        hidden, points = start(data.x, latent_dim, count=num_inducing, given=given, seed=seed)
+        hidden, points = start(
+            data.x, latent_dim, count=num_inducing, given=given, seed=seed, bias=bias
+        )
         model = cls(
             hidden,
             points,
@@ -299,19 +304,38 @@ class ThinDeepGP(nn.Module):
         r"""Return how much each latent row is used, :math:`\frac1N \sum_n \mathrm E \lVert W_q(x_n)
         \rVert^2`, in units of the standardised inputs.
 
+        A bias column counts by its variance over rows: a constant shifts h and changes nothing.
+
         Args:
             x: (N, D) rows to average over; by default the inducing points of W.
 
         Returns:
             (Q,) numbers, near 0 for a row that training has pruned.
         """
-        rows = self.hidden.inducing_points if x is None else self._standardised(x)
-        matrix, variance = self.hidden.matrix(rows)
-        return (matrix.square().sum(2) + matrix.shape[2] * variance).mean(0)
+        return reading.relevance(self.hidden, self._read_at(x))
+
+    @torch.no_grad()
+    def bias_share(self, x: Float[Tensor, "N D"] | None = None) -> Float[Tensor, ""]:
+        r"""Return the share of the variance of h over rows that the bias column carries.
+
+        :math:`V_b / (V_b + V_x)`, the variances over rows and the posterior, summed over latent
+        rows, of the bias column and of :math:`W(x)\,x` without it. Near 1 the model is an ordinary
+        deep process: its metric field says nothing, and its local metric does.
+
+        Args:
+            x: (N, D) rows to average over; by default the inducing points of W.
+
+        Returns:
+            A number in [0, 1]; 0 for a model without that column.
+        """
+        return reading.bias_share(self.hidden, self._read_at(x))
 
     def noise_variance(self) -> Float[Tensor, ""]:
         """Return the variance of the noise in units of the target's variance; above 1e-6."""
         return self.log_noise.exp() + SMALLEST_NOISE
+
+    def _read_at(self, x: Tensor | None) -> Tensor:
+        return self.hidden.inducing_points if x is None else self._standardised(x)
 
     def _latent_mean(self, x: Tensor) -> Tensor:
         mean: Tensor = self.hidden(self._standardised(x))[0]
