@@ -23,7 +23,7 @@ NEW = [
     (kind, name)
     for name, model in MODELS.items()
     for kind in sorted(model.kinds)
-    if model.backbone or name in ("batch_ensemble", "evidential", "sngp")
+    if model.backbone or model.named or name in ("batch_ensemble", "evidential", "sngp")
 ] + [("regression", "mc_dropout")]
 
 
@@ -95,5 +95,13 @@ def test_heads_share_one_network_and_its_features(folder: Path) -> None:
 
 def test_the_suites_have_eight_methods_at_least_and_quick_stays_a_first_look() -> None:
     for kind in ("classification", "regression"):
-        assert sum(kind in model.kinds for model in MODELS.values()) >= 8
+        assert sum(kind in m.kinds and not m.named for m in MODELS.values()) >= 8
         assert set(QUICK[kind]) <= {n for n, model in MODELS.items() if kind in model.kinds}
+
+
+def test_packed_ensembles_are_for_tables(folder: Path) -> None:
+    asked = replace(training(folder, "classification", "packed_ensemble"), network="convolutional")
+    with pytest.raises(
+        ValueError, match="packs perceptrons, got a task of the convolutional network"
+    ):
+        train_model(MODELS["packed_ensemble"], replace(asked, seed=2))

@@ -79,6 +79,12 @@ def test_import_paths_become_folders() -> None:
 
 
 @pytest.mark.usefixtures("unchecked")
+def test_networks_that_confirm_a_head_join_only_by_name(tmp_path: Path) -> None:
+    assert "prototype_network" not in {cell.model for cell in plan(tmp_path).cells}
+    named = plan(tmp_path, models=["prototype_network"]).cells
+    assert {cell.model for cell in named} == {"prototype_network"}
+
+
 def test_a_folder_of_another_run_is_refused_by_name(tmp_path: Path) -> None:
     plan(tmp_path)
     with pytest.raises(ValueError, match=r"another run \(budget was 'desk', is 'full'\).*--out"):

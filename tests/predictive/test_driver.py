@@ -302,6 +302,10 @@ def test_results_are_where_the_rows_are():
         ValueError, match=r"`device` should be the predictor's, cpu, got meta: move"
     ):
         predict(Net(), X, device="meta")
+    with pytest.raises(
+        ValueError, match="`device` should be one that this machine has, got 'cuba'"
+    ):
+        predict(Net(), X, device="cuba")
 
 
 @pytest.mark.parametrize(

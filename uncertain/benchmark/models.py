@@ -41,7 +41,8 @@ class Model:
 
     Every built-in model has the same number of candidates, so that none is tuned harder than
     another; a model that ``tunes_as`` another takes that one's choice. One without ``images`` is
-    tried on image tasks only where it is asked for by name. ``networks`` is how many it takes from
+    tried on image tasks only where it is asked for by name, and one that is ``named`` on no task
+    otherwise. ``networks`` is how many it takes from
     :func:`~uncertain.benchmark.training.shared_network`: these are trained as jobs of their own. One
     with a ``backbone`` stands on the network that the plain model's tuning chose, and its candidates
     are those of what it adds. ``work`` is about how many trainings of a network it takes by itself;
@@ -53,6 +54,7 @@ class Model:
     candidates: tuple[Settings, ...] = ({},)
     tunes_as: str = ""
     images: bool = True
+    named: bool = False
     networks: int = 0
     backbone: bool = False
     work: float = 1.0
@@ -176,6 +178,19 @@ MODELS: dict[str, Model] = {
         networks.evidential, _CLASSIFICATION | _REGRESSION, _EVIDENTIAL_SETTINGS, images=False
     ),
     "sngp": Model(networks.sngp, _CLASSIFICATION, _SNGP_SETTINGS, images=False),
+    "packed_ensemble": Model(
+        networks.packed_ensemble,
+        _CLASSIFICATION | _REGRESSION,
+        _NETWORK_SETTINGS,
+        named=True,
+        work=networks.PACKED_MEMBERS,
+    ),
+    "prototype_network": Model(
+        networks.prototype_network, _CLASSIFICATION, _NETWORK_SETTINGS, named=True
+    ),
+    "cosine_network": Model(
+        networks.cosine_network, _CLASSIFICATION, _NETWORK_SETTINGS, named=True
+    ),
     "swag": _on_features(heads.swag, _CLASSIFICATION | _REGRESSION, _SWAG_SETTINGS, False, 0.5),
     "kronecker_laplace": _on_features(
         heads.kronecker_laplace, _CLASSIFICATION | _REGRESSION, _PRIOR_SETTINGS, False

@@ -166,7 +166,9 @@ def _fitting(task: Task, models: dict[str, Model], *, by_name: bool) -> list[str
     return [
         name
         for name, model in models.items()
-        if task.kind in model.kinds and (model.images or by_name or not images)
+        if task.kind in model.kinds
+        and (by_name or not model.named)
+        and (model.images or by_name or not images)
     ]
 
 

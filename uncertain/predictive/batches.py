@@ -167,7 +167,7 @@ def _target_device(modules: Sequence[nn.Module], device: Device | None) -> torch
     own = next((p.device for m in modules for p in (*m.parameters(), *m.buffers())), None)
     if device is None:
         return own
-    wanted = torch.empty(0, device=device).device
+    wanted = _present(device)
     if own is not None and own != wanted:
         raise ValueError(
             f"`device` should be the predictor's, {own}, got {wanted}: move it first, "
@@ -257,6 +257,18 @@ def _check_in_order(loader: DataLoader[Any]) -> None:
             "`data` should keep all of its rows, got a DataLoader that drops the last batch: build "
             "it with `drop_last=False`, or pass its dataset."
         )
+
+
+def _present(device: Device) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    # torch says that it was built without CUDA by an assertion.
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(
+            f"`device` should be one that this machine has, got {device!r}: torch says "
+            f'"{first[:120]}".'
+        ) from error
 
 
 def _moved(x: Any, device: torch.device | None) -> Any:

@@ -355,6 +355,16 @@ def test_a_control_that_tells_a_pair_apart_is_told():
     assert "trivial pair" in checks(report.findings)
 
 
+def test_what_was_not_looked_for_is_said():
+    strange = classifier(60, labelled=False, split="ood:x")
+    x = np.random.default_rng(0).normal(size=(360, 20))
+    (note,) = [f for f in audit([classifier(300), strange]).findings if f.severity == "note"]
+    assert (note.check, note.subject) == ("inputs not seen", "test and x")
+    assert note.remedy == "Give --inputs test=FILE and --inputs x=FILE."
+    seen = audit([classifier(300), strange], inputs={"test": x[:300], "x": x[300:]})
+    assert "inputs not seen" not in checks(seen.findings)
+
+
 def test_nothing_to_audit_is_refused():
     with pytest.raises(ValueError, match="`predictions` should have at least one row"):
         audit([])

@@ -74,6 +74,7 @@ def audit(
     findings += check_overlap(cases)
     findings += check_labels(cases)
     findings += _trivial(cases)
+    findings += _unseen(cases, inputs or {})
     findings += check_inputs(inputs or {})
     return AuditReport(tuple(findings), recomputed, levels)
 
@@ -211,3 +212,17 @@ def _trivial(cases: Sequence[Predictions]) -> list[Finding]:
                 "A good AUROC shows nothing here: take a pair that differs in content.",
             )  # fmt: skip
     return list(said.values())
+
+
+def _unseen(
+    cases: Sequence[Predictions], inputs: Mapping[str, NDArray[np.generic]]
+) -> Iterable[Finding]:
+    """Yield the pairs that nothing could be said of: a clean audit is no proof of what it skipped."""
+    for name in sorted({case.ood_name for case in cases if case.ood_name is not None}):
+        missing = [side for side in ("test", name) if side not in inputs]
+        if missing:
+            yield Finding(
+                "note", "inputs not seen", f"test and {name}",
+                "Shared inputs, near copies, size, codec and trivial statistics were not looked for.",
+                {}, "Give " + " and ".join(f"--inputs {side}=FILE" for side in missing) + ".",
+            )  # fmt: skip
