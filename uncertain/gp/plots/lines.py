@@ -65,7 +65,7 @@ def bands(
     if y is not None:
         panel.plot(array_of(x[:, 0]), array_of(y), ".", color=GREY, ms=4, alpha=0.7, label="data")
     panel.set(xlabel=name, ylabel=target)
-    panel.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, handlelength=1.2)
+    panel.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, handlelength=1.2)
     return panel
 
 
@@ -75,7 +75,7 @@ def local_lengthscale(
     r"""Draw the local lengthscale :math:`1 / |h'(x)|` over one input, on a logarithmic axis.
 
     Gaps are where the model doesn't vary at all. Where h turns round its derivative passes zero, and
-    the lengthscale leaves the picture: that is the model, not an error.
+    the lengthscale leaves the picture: that is the model, not an error. It is in the input's unit.
 
     Args:
         model: With a ``local_metric``.
@@ -100,7 +100,7 @@ def local_lengthscale(
     flat = metric <= TOLERANCE * metric.max()
     lengths = torch.where(flat, torch.nan, metric.clamp(min=torch.finfo(metric.dtype).tiny).rsqrt())
     panel.plot(array_of(at[:, 0]), array_of(lengths), color=ORANGE)
-    panel.set(xlabel=name, ylabel="local lengthscale, in the input's unit", yscale="log")
+    panel.set(xlabel=name, ylabel="local lengthscale", yscale="log")
     least, middle = lengths.nan_to_num(torch.inf).amin(), lengths.nanmedian()
     if middle.isfinite():
         panel.set_ylim(0.7 * float(least), _TALL * float(middle))
