@@ -6,6 +6,7 @@ members of a prediction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -336,6 +337,19 @@ class ThinDeepGP(nn.Module):
 
     def _read_at(self, x: Tensor | None) -> Tensor:
         return self.hidden.inducing_points if x is None else self._standardised(x)
+
+    def hold_noise(self, variance: float | None) -> None:
+        """Hold the noise at a variance, in units of the target's, or train it from where it is.
+
+        Args:
+            variance: Above 1e-6; ``None`` to train it again.
+        """
+        if variance is None:
+            self.log_noise.requires_grad = True
+            return
+        checks.check_range("variance", variance, SMALLEST_NOISE, open_low=True)
+        self.log_noise.requires_grad = False
+        self.log_noise.fill_(math.log(variance - SMALLEST_NOISE))
 
     def _latent_mean(self, x: Tensor) -> Tensor:
         mean: Tensor = self.hidden(self._standardised(x))[0]

@@ -1,0 +1,214 @@
+"""One call that fits any Gaussian process of this package.
+
+``N`` rows, ``D`` inputs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from uncertain import atomic, checks
+from uncertain import fit as training
+from uncertain.gp.plans import Phase, checked_plan, plan_of
+
+
+class Fitted(NamedTuple):
+    """What a fit gave.
+
+    Attributes:
+        model: The model that was passed, fitted, in evaluation mode.
+        objective: (steps,) the objective at every step of every phase, in nats a row.
+        stopped_early: Whether held-out rows ended it.
+        seconds: Wall time.
+    """
+
+    model: nn.Module
+    objective: NDArray[np.float64]
+    stopped_early: bool
+    seconds: float
+
+
+def fit(
+    model: nn.Module,
+    data: Any,
+    *,
+    plan: Sequence[Phase] | None = None,
+    held_out: float = 0.0,
+    patience: int = 10,
+    progress: bool = False,
+    folder: atomic.StrPath | None = None,
+    callbacks: Sequence[training.Callback] = (),
+    seed: int = 0,
+) -> Fitted:
+    """Fit a model to all rows, from a few hundred to a million, and leave it ready to predict.
+
+    It goes through the phases of the plan, each a training of its own by :func:`uncertain.fit.fit`,
+    and conditions the model on all rows at the end, where it has ``condition``.
+
+    Args:
+        model: Made by ``from_data``, say; trained in place, on the device of its parameters.
+        data: ``(x, y)`` or ``(x, y, weight)``, tensors with one row an entry.
+        plan: Phases; by default those of the model.
+        held_out: The share of rows, in [0, 1), drawn at random, that the last phase is stopped by:
+            they train nothing until the end, when the posterior is conditioned on them too.
+        patience: Stop after this many scores in a row without a better one.
+        progress: Whether to show it.
+        folder: Where to keep checkpoints; the same call goes on from them.
+        callbacks: For every phase; see :mod:`uncertain.fit`.
+        seed: Of everything that is drawn.
+
+    Returns:
+        The model with the objective's trace.
+
+    Raises:
+        TypeError, ValueError: For arguments that do not fit, before anything is trained.
+        NonFiniteError: Where a number is not finite or a matrix has no factor; the model holds the
+            last good state, and the folder the last checkpoint.
+
+    Example:
+        >>> from uncertain.gp import Phase, ThinDeepGP
+        >>> x = torch.rand(60, 2, generator=torch.Generator().manual_seed(0))
+        >>> y = (6 * x[:, 0]).sin()
+        >>> model = ThinDeepGP.from_data(x, y, num_inducing=15)
+        >>> fitted = fit(model, (x, y), plan=[Phase(100, rate=0.02)])
+        >>> bool((fitted.model(x).mean - y).abs().mean() < 0.1)
+        True
+    """
+    started = time.monotonic()
+    x, y, weight = _columns(data)
+    phases = checked_plan(plan_of(model, len(x)) if plan is None else plan)
+    checks.check_range("held_out", held_out, 0, 1, open_high=True)
+    kept, held = _split(len(x), held_out, seed)
+    kept = kept.to(weight)
+    traces, stopped = [], False
+    for place, phase in enumerate(phases):
+        extra = [*callbacks]
+        if held.numel() and place == len(phases) - 1:
+            extra.append(training.early_stopping(patience))
+        result = _train(
+            model,
+            (x, y, weight * kept),
+            phase,
+            validation=(x[held], y[held], weight[held]) if held.numel() else None,
+            callbacks=[*extra, *_kept(folder, place), *([training.progress()] if progress else [])],
+            seed=seed,
+        )
+        traces.append(result.history["loss"])
+        stopped = result.stopped == "early stopping"
+    condition = getattr(model, "condition", None)
+    if callable(condition):
+        device = next(model.parameters()).device
+        condition(x.to(device), y.to(device), weight.to(device))
+    return Fitted(model.eval(), np.concatenate(traces), stopped, time.monotonic() - started)
+
+
+def _train(
+    model: nn.Module,
+    data: tuple[Tensor, Tensor, Tensor],
+    phase: Phase,
+    *,
+    validation: Any,
+    callbacks: Sequence[training.Callback],
+    seed: int,
+) -> training.FitResult:
+    hold: Callable[[float | None], None] | None = getattr(model, "hold_noise", None)
+    if hold is not None:
+        hold(phase.noise[0] if phase.noise else None)
+    more = [annealed(hold, phase)] if hold is not None and phase.noise else []
+    usual = partial(
+        training.fit,
+        model,
+        data,
+        steps=phase.steps,
+        batch_size=phase.batch_size or len(data[0]),
+        validation=validation,
+        seed=seed,
+    )
+    try:
+        if phase.method == "lbfgs":
+            return usual(step=LBFGSStep(), callbacks=[*callbacks, *more])
+        if phase.falling:
+            more.append(training.schedule(training.cosine(phase.steps, floor=0.1)))
+        adam = partial(torch.optim.Adam, lr=phase.rate)
+        return usual(optimizer=adam, callbacks=[*callbacks, *more])
+    finally:
+        if hold is not None:
+            hold(None)
+
+
+def annealed(hold: Callable[[float | None], None], phase: Phase) -> training.Callback:
+    """Return a callback that lowers the noise geometrically along a phase."""
+    first, last = phase.noise or (1.0, 1.0)
+
+    def start(run: training.Run) -> training.Hooks:
+        def batch(given: training.Batch) -> training.Batch:
+            along = run.step / max(1, run.steps - 1)
+            hold(first * (last / first) ** along)
+            return given
+
+        return training.Hooks(batch=batch, task=f"annealed({first:g}, {last:g})")
+
+    return start
+
+
+class LBFGSStep:
+    """A step of up to 20 iterations of L-BFGS with a strong-Wolfe line search, for full batches."""
+
+    def __init__(self) -> None:
+        self._optimizer: torch.optim.LBFGS | None = None
+
+    def __call__(self, model: nn.Module, batch: training.Batch) -> dict[str, Tensor]:
+        """Take one step and return the objective before it."""
+        if self._optimizer is None:
+            parameters = [p for p in model.parameters() if p.requires_grad]
+            self._optimizer = torch.optim.LBFGS(
+                parameters, max_iter=20, history_size=20, line_search_fn="strong_wolfe"
+            )
+        objective: Any = model.objective
+
+        def closure() -> float:
+            optimizer = self._optimizer
+            assert optimizer is not None
+            optimizer.zero_grad()
+            value: Tensor = objective(batch)
+            value.backward()  # type: ignore[no-untyped-call]
+            return float(value.detach())
+
+        loss = self._optimizer.step(closure)
+        return {"loss": torch.as_tensor(loss)}
+
+
+def _columns(data: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Return inputs, targets and weights after checking that they are tensors of one length."""
+    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        what = len(data) if isinstance(data, tuple | list) else type(data).__name__
+        raise TypeError(f"`data` should be (x, y) or (x, y, weight), got {what}.")
+    for name, value in zip(("x", "y", "weight"), data, strict=False):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"`{name}` should be a tensor, got {type(value).__name__}.")
+    x, y = data[0], data[1]
+    weight = data[2] if len(data) == 3 else torch.ones(len(x), dtype=torch.float64)
+    checks.check_same_length(x=x, y=y, weight=weight)
+    return x, y, weight
+
+
+def _split(rows: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return a mask of the rows that train, and the places of those held out."""
+    count = int(rows * share)
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+    kept = torch.ones(rows, dtype=torch.bool)
+    kept[order[:count]] = False
+    return kept, order[:count].sort().values
+
+
+def _kept(folder: atomic.StrPath | None, place: int) -> list[training.Callback]:
+    return [] if folder is None else [training.checkpoints(Path(folder) / f"phase-{place}")]
