@@ -13,6 +13,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -201,16 +202,14 @@ def _matched(
     seen: dict[str, dict[str, float]] = {}
     compared: Counter[str] = Counter()
     share = _common_share(tested)
-    by_training = {
-        source: {case.training: case for case in trained} for source, trained in tested.items()
-    }
+    scored = _scored_by_training(tested)
     for a, b in itertools.combinations(tested, 2):
-        shared = sorted((t for t in by_training[a] if t in by_training[b]), key=natural_key)
-        pairs = [in_one_order([by_training[a][t], by_training[b][t]]) for t in shared]
+        shared = sorted((t for t in scored[a] if t in scored[b]), key=natural_key)
+        pairs = [(scored[a][t], scored[b][t]) for t in shared]
         first = tested[a][0]
         scores: dict[str, Scores] = {
-            a: [row_scores(case) for case, _ in pairs] or [row_scores(first)],
-            b: [row_scores(case) for _, case in pairs] or [row_scores(tested[b][0])],
+            a: [one.scores for one, _ in pairs] or [next(iter(scored[a].values())).scores],
+            b: [one.scores for _, one in pairs] or [next(iter(scored[b].values())).scores],
         }
         for metric in _shared_metrics(scores):
             if len(pairs) < 2:
@@ -222,8 +221,8 @@ def _matched(
                 means = {
                     name: np.array(
                         [
-                            mean(score[metric], weights=case.weights).value
-                            for score, (case, _) in zip(scores[name], pairs, strict=True)
+                            mean(score[metric], weights=one.case.weights).value
+                            for score, (one, _) in zip(scores[name], pairs, strict=True)
                         ]
                     )
                     for name in (a, b)
@@ -231,13 +230,31 @@ def _matched(
                 seen.setdefault(metric, {}).update({n: float(x.mean()) for n, x in means.items()})
                 compared[metric] += 1
                 estimates = _over_splits(
-                    means[a] - means[b], share, n=len(pairs[0][0]), level=level
+                    means[a] - means[b], share, n=len(pairs[0][0].case), level=level
                 )
             rows += [_difference(first, a, b, *split_variant(metric), e) for e in estimates]
     over = "trainings" if share is None else "both"
     # Letters need every pair of those they are given to: a missing one would look undecided.
     ranked = [m for m, values in seen.items() if compared[m] == math.comb(len(values), 2)]
     return rows, [_ranking(tested, metric, over, seen[metric], level) for metric in ranked]
+
+
+class _Scored(NamedTuple):
+    case: Predictions
+    scores: dict[str, NDArray[np.float64]]
+
+
+def _scored_by_training(
+    tested: Mapping[str, list[Predictions]],
+) -> dict[str, dict[str, _Scored]]:
+    """Return source -> training -> its rows in the order of that training, scored once for all pairs."""
+    scored: dict[str, dict[str, _Scored]] = {source: {} for source in tested}
+    every = [case for trained in tested.values() for case in trained]
+    for training in dict.fromkeys(case.training for case in every):
+        cases = [case for case in every if case.training == training]
+        for case in in_one_order(cases):
+            scored[case.source][training] = _Scored(case, row_scores(case))
+    return scored
 
 
 def _common_share(tested: Mapping[str, list[Predictions]]) -> float | None:
