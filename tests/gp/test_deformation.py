@@ -9,7 +9,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from tests.gp.references import kernel
 from uncertain.gp import Deformation
-from uncertain.gp.deformation import unit_kernel
+from uncertain.gp.kernels import unit_kernel
 
 
 def layer(latent: int = 2, inputs: int = 3, points: int = 4) -> Deformation:

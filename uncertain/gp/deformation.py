@@ -1,6 +1,7 @@
 r"""The hidden layer: a matrix that varies smoothly over the inputs and bends them.
 
-``N`` rows, ``D`` inputs, ``Q`` latent dimensions, ``M`` inducing points of the matrix.
+``N`` rows, ``D`` inputs, ``Q`` latent dimensions, ``M`` inducing points of the matrix, ``P`` dimensions
+of the place where it is looked up.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from uncertain import checks
 from uncertain.gp.factors import cholesky
+from uncertain.gp.kernels import Kernel, base_kernel
 
 SMALLEST_VARIANCE = 1e-12
 """Below it a variance counts as this, so that its square root keeps a finite gradient."""
@@ -22,8 +24,11 @@ SMALLEST_VARIANCE = 1e-12
 class Deformation(nn.Module):
     r"""Inputs bent by a matrix of Gaussian processes, :math:`h(x) = W(x)\, x`.
 
+    In a stack of layers the matrix is looked up at what the layer below returns, and still multiplies
+    the inputs, :math:`h(x, a) = W(a)\, x`.
+
     Every entry of the (Q, D) matrix is a process of its own; those of one row share a
-    squared-exponential kernel with variance :math:`s_q^2` and a lengthscale for each input. Their
+    kernel with variance :math:`s_q^2` and a lengthscale for each input (squared-exponential by default). Their
     values at M inducing points, whitened, have the posterior :math:`N(m_{qd}, S_q)`, the covariance
     shared by the entries of a row. With :math:`\alpha_q(x) = L_q^{-1} k_q(Z, x)` at variance 1,
 
@@ -39,11 +44,13 @@ class Deformation(nn.Module):
     Parameters are kept in float64; see :func:`keep_float64`.
 
     Args:
-        inducing_points: (M, D), where the matrix is pinned down.
+        inducing_points: (M, P), where the matrix is pinned down.
         latent_dim: Q.
-        lengthscale: Where the kernels' lengthscales start, above 0; by default the root of D.
+        input_dim: D; by default P.
+        lengthscale: Where the kernels' lengthscales start, above 0; by default the root of P.
         jitter: Added to the diagonal of the inducing points' covariance, relative to its variance.
         bias: Whether the matrix has a column for an input that is 1 everywhere.
+        kernel: Of the entries.
 
     Raises:
         ValueError: For wrong shapes or numbers out of range.
@@ -60,12 +67,14 @@ class Deformation(nn.Module):
 
     def __init__(
         self,
-        inducing_points: Float[Tensor, "M D"],
+        inducing_points: Float[Tensor, "M P"],
         *,
         latent_dim: int,
+        input_dim: int | None = None,
         lengthscale: float | None = None,
         jitter: float = 1e-6,
         bias: bool = False,
+        kernel: Kernel = "squared_exponential",
     ) -> None:
         super().__init__()
         checks.check_shape("inducing_points", inducing_points, ("M", "D"), hint="one a line")
@@ -74,13 +83,16 @@ class Deformation(nn.Module):
         checks.check_range("latent_dim", latent_dim, 1)
         checks.check_range("jitter", jitter, 0)
         points = inducing_points.detach().to(torch.float64, copy=True)
-        count, inputs = points.shape
-        length = inputs**0.5 if lengthscale is None else lengthscale
+        count, places = points.shape
+        inputs = places if input_dim is None else input_dim
+        checks.check_range("input_dim", inputs, 1)
+        length = places**0.5 if lengthscale is None else lengthscale
         checks.check_range("lengthscale", length, 0, open_low=True)
         self.latent_dim, self.lengthscale, self.jitter = latent_dim, length, jitter
         self.bias = bias
+        self.input_dim, self.kernel = inputs, kernel
         self.inducing_points = nn.Parameter(points)
-        start = points.new_tensor(length).log().expand(latent_dim, inputs)
+        start = points.new_tensor(length).log().expand(latent_dim, places)
         self.log_lengthscale = nn.Parameter(start.clone())
         self.log_variance = nn.Parameter(points.new_zeros(latent_dim))
         self.mean = nn.Parameter(points.new_zeros(latent_dim, count, inputs + bias))
@@ -88,35 +100,38 @@ class Deformation(nn.Module):
         spread = (0.1 * points.new_ones(count)).log().diag()
         self.root = nn.Parameter(spread.repeat(latent_dim, 1, 1))
 
-    def forward(self, x: Float[Tensor, "N D"]) -> tuple[Float[Tensor, "N Q"], Float[Tensor, "N Q"]]:
-        """Return the mean and the variance of h at every row."""
-        columns, variance = self._columns(x)
+    def forward(
+        self, x: Float[Tensor, "N D"], at: Float[Tensor, "N P"] | None = None
+    ) -> tuple[Float[Tensor, "N Q"], Float[Tensor, "N Q"]]:
+        """Return the mean and the variance of h at every row; the matrix is that at ``at``, or at x."""
+        checks.check_shape("x", x, ("N", self.input_dim))
+        columns, variance = self._columns(x if at is None else at)
         wide = self._features(x)
         mean = torch.einsum("nqd,nd->nq", columns, wide)
         spread = variance * wide.square().sum(1, keepdim=True)
         return mean, spread.clamp(min=SMALLEST_VARIANCE)
 
     def matrix(
-        self, x: Float[Tensor, "N D"]
+        self, at: Float[Tensor, "N P"]
     ) -> tuple[Float[Tensor, "N Q D"], Float[Tensor, "N Q"]]:
-        """Return the mean of W(x), and the variance that the entries of each of its rows share.
+        """Return the mean of W there, and the variance that the entries of each of its rows share.
 
         The column of the bias is left out: see :meth:`offset`.
         """
-        columns, variance = self._columns(x)
-        return columns[..., : x.shape[1]], variance
+        columns, variance = self._columns(at)
+        return columns[..., : self.input_dim], variance
 
-    def offset(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N Q"]:
+    def offset(self, at: Float[Tensor, "N P"]) -> Float[Tensor, "N Q"]:
         """Return the mean of the bias column; zeros where there is none.
 
         Its variance is that of the other entries of a row.
         """
-        columns, variance = self._columns(x)
-        return columns[..., x.shape[1]] if self.bias else torch.zeros_like(variance)
+        columns, variance = self._columns(at)
+        return columns[..., self.input_dim] if self.bias else torch.zeros_like(variance)
 
-    def _columns(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        checks.check_shape("x", x, ("N", self.inducing_points.shape[1]))
-        response = self.responses(x)
+    def _columns(self, at: Tensor) -> tuple[Tensor, Tensor]:
+        checks.check_shape("x", at, ("N", self.inducing_points.shape[1]))
+        response = self.responses(at)
         variance = self.log_variance.double().exp()
         spread = self.covariance_root().mT @ response
         known = response.square().sum(1) - spread.square().sum(1)
@@ -127,19 +142,20 @@ class Deformation(nn.Module):
         wide = x.to(torch.float64)
         return torch.cat([wide, torch.ones_like(wide[:, :1])], 1) if self.bias else wide
 
-    def responses(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "Q M N"]:
-        r"""Return :math:`\alpha_q(x)`, the whitened inducing variables' part in W(x)."""
-        points, rows = self.inducing_points.double(), x.to(torch.float64)
+    def responses(self, at: Float[Tensor, "N P"]) -> Float[Tensor, "Q M N"]:
+        r"""Return :math:`\alpha_q`, the whitened inducing variables' part in W, at every row."""
+        points, rows = self.inducing_points.double(), at.to(torch.float64)
         scale = (-self.log_lengthscale.double()).exp()[:, None]
         centre = points.detach().mean(0)
         z, h = (points - centre) * scale, (rows - centre) * scale
         eye = torch.eye(len(points), dtype=torch.float64, device=points.device)
         factor = cholesky(
-            unit_kernel(z, z) + self.jitter * eye,
+            base_kernel(z, z, self.kernel) + self.jitter * eye,
             name="K_ZZ of W",
             remedy=f"raise `jitter` above {self.jitter:g}, take fewer inducing points, or spread them",
         )
-        value: Tensor = torch.linalg.solve_triangular(factor, unit_kernel(z, h), upper=False)
+        cross = base_kernel(z, h, self.kernel)
+        value: Tensor = torch.linalg.solve_triangular(factor, cross, upper=False)
         return value
 
     def covariance_root(self) -> Float[Tensor, "Q M M"]:
@@ -175,15 +191,3 @@ def keep_float64(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
 
     return kept
-
-
-def unit_kernel(a: Float[Tensor, "*q M D"], b: Float[Tensor, "*q N D"]) -> Float[Tensor, "*q M N"]:
-    r"""Return :math:`\exp(-\frac12 \lVert a_i - b_j \rVert^2)` as a matrix product.
-
-    Example:
-        >>> unit_kernel(torch.zeros(1, 1), torch.tensor([[0.0], [2.0]]))
-        tensor([[1.0000, 0.1353]])
-    """
-    half_a, half_b = 0.5 * a.square().sum(-1), 0.5 * b.square().sum(-1)
-    exponent = a @ b.mT - half_a[..., None] - half_b[..., None, :]
-    return exponent.clamp(max=0).exp()

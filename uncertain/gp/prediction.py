@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uncertain.gp.bounds import Posterior
-from uncertain.gp.deformation import unit_kernel
 from uncertain.gp.exponentials import chunk_numbers
+from uncertain.gp.kernels import unit_kernel
 from uncertain.gp.psi_statistics import psi1, psi2_forms
 
 

@@ -26,15 +26,15 @@ from uncertain.gp.bounds import (
     statistics,
     uncollapsed_bound,
 )
-from uncertain.gp.deformation import SMALLEST_VARIANCE, Deformation, keep_float64, unit_kernel
+from uncertain.gp.deformation import SMALLEST_VARIANCE, Deformation, keep_float64
 from uncertain.gp.factors import cholesky
 from uncertain.gp.initialisation import start
+from uncertain.gp.kernels import unit_kernel
+from uncertain.gp.likelihoods import SMALLEST_NOISE
 from uncertain.gp.training_data import checked_inputs, checked_rows, checked_targets
 from uncertain.predictive import GaussianMarginal, mixture
 from uncertain.predictive.nodes import normal_nodes
 
-SMALLEST_NOISE = 1e-6
-"""Least variance of the noise, in units of the target's: what the factorisations can bear."""
 _ROWS = 4096
 
 
