@@ -170,9 +170,11 @@ def _sngp(seed: int) -> baselines.SNGP:
     return model
 
 
-def _thin_deep(seed: int) -> gp.ThinDeepGP:
-    case = Case(net, targets=0)
-    return gp.ThinDeepGP.from_data(case.x(), case.y(), num_inducing=6, members=8, seed=seed)
+def _thin_deep(seed: int, targets: int | None = 0, **settings: Any) -> gp.ThinDeepGP:
+    case = Case(net, targets=targets)
+    return gp.ThinDeepGP.from_data(
+        case.x(), case.y(), num_inducing=6, members=8, seed=seed, **settings
+    )
 
 
 def _swag(predictor: nn.Module, seed: int, targets: int | None) -> baselines.SWAG:
@@ -224,7 +226,21 @@ CASES |= {
     ),
     "sngp": Case(lambda s: _sngp(s)),
 }
-CASES["thin_deep_gp"] = Case(lambda s: _thin_deep(s), targets=0, passes=1)
+CASES |= {
+    "thin_deep_gp": Case(lambda s: _thin_deep(s), targets=0, passes=1),
+    "thin_deep_gp_two_layers": Case(
+        lambda s: _thin_deep(s, hidden_layers=2, bias=True), targets=0, passes=1
+    ),
+    "thin_deep_gp_matern_heteroscedastic": Case(
+        lambda s: _thin_deep(s, likelihood="heteroscedastic", kernel="matern_5_2"),
+        targets=0,
+        passes=1,
+    ),
+    "thin_deep_gp_vector": Case(
+        lambda s: _thin_deep(s, 2, likelihood="student_t"), targets=2, passes=1
+    ),
+    "thin_deep_gp_classes": Case(lambda s: _thin_deep(s, None, likelihood="softmax"), passes=1),
+}
 FITTED: dict[str, Case] = {
     "mahalanobis_head": Case(lambda s: _head(baselines.MahalanobisHead, s)),
     "knn_head": Case(lambda s: _head(baselines.KNNHead, s, neighbours=5)),

@@ -164,7 +164,11 @@ def test_a_field_of_nothing_is_empty_of_scale() -> None:
     """All of W at zero: no direction has a finite lengthscale, and nothing is NaN."""
     zero = torch.zeros(2, 1, 2).double()
     field = metric_field(
-        zero, torch.zeros(2, 1).double(), scale=torch.ones(2).double(), jacobian=zero, levels=(0.5,)
+        zero[:, None],
+        torch.zeros(2, 1, 1).double(),
+        scale=torch.ones(2).double(),
+        jacobian=zero,
+        levels=(0.5,),
     )
     assert isinstance(field, MetricField)
     assert (field.lengthscales == torch.inf).all()

@@ -5,6 +5,7 @@ from uncertain.gp.encoded import EncodedInputs
 from uncertain.gp.encoding import Columns, Fill
 from uncertain.gp.factors import NotPositiveDefiniteError
 from uncertain.gp.fitting import Fitted, fit
+from uncertain.gp.layered import LayeredThinDeepGP
 from uncertain.gp.plans import Phase
 from uncertain.gp.psi_statistics import psi1, psi2, psi2_forms
 from uncertain.gp.reading import MetricField
@@ -16,6 +17,7 @@ __all__ = [
     "EncodedInputs",
     "Fill",
     "Fitted",
+    "LayeredThinDeepGP",
     "MetricField",
     "NotPositiveDefiniteError",
     "Phase",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from uncertain import checks
 from uncertain.gp.deformation import Deformation
+from uncertain.gp.kernels import Kernel
 
 _CLUSTERED = 20_000
 _POINTS, _WIDTH = 50, 8
@@ -44,21 +45,72 @@ def start(
     Raises:
         ValueError: For more points than rows, or both ``count`` and ``given``.
     """
+    (layer,), points = start_stack(
+        x, latent_dim, layers=1, count=count, given=given, seed=seed, bias=bias
+    )
+    return layer, points
+
+
+def start_stack(
+    x: Float[Tensor, "N D"],
+    latent_dim: int | None,
+    *,
+    layers: int,
+    count: int | None,
+    given: Float[Tensor, "M D"] | None,
+    seed: int,
+    bias: bool = False,
+    kernel: Kernel = "squared_exponential",
+) -> tuple[list[Deformation], Float[Tensor, "M Q"]]:
+    """Return deformations on top of each other to start from, and inducing points of the process.
+
+    Every layer starts near the same projection of the inputs. On the latent space of the layer
+    below, whose spread is one, lengthscales start such that the distance of near inputs is not
+    stretched.
+
+    Args:
+        x: As for ``start``.
+        latent_dim: Q, of every layer.
+        layers: How many.
+        count: As for ``start``.
+        given: As for ``start``; bent, they are the points of the layers above.
+        seed: As for ``start``.
+        bias: As for ``start``, for every layer.
+        kernel: Of the matrices' entries.
+
+    Raises:
+        ValueError: As for ``start``.
+    """
+    checks.check_range("hidden_layers", layers, 1)
     width = min(x.shape[1], _WIDTH) if latent_dim is None else latent_dim
     checks.check_range("latent_dim", width, 1)
     if width > x.shape[1]:
         warnings.warn(
             f"`latent_dim` is {width} for {x.shape[1]} inputs: the rows of W beyond start at zero.",
-            stacklevel=3,
+            stacklevel=4,
         )
     wanted = _checked_count(count, given, len(x))
-    inner = cluster_centres(x, max(1, wanted // 2), seed) if given is None else given
-    layer = Deformation(inner, latent_dim=width, bias=bias)
-    start_at(layer, x, projection(x, width))
-    with torch.no_grad():
-        if given is not None:
-            return layer, layer(inner)[0]
-        return layer, cluster_centres(layer(_some(x, seed))[0], wanted, seed)
+    matrix = projection(x, width)
+    stretch = x.shape[1] * float(_sizes(matrix).sum())
+    rows = _some(x, seed)
+    at, points, stack = rows, given, list[Deformation]()
+    for depth in range(layers):
+        inner = cluster_centres(at, max(1, wanted // 2), seed) if points is None else points
+        length = None if depth == 0 else max(1.0, stretch**0.5)
+        layer = Deformation(
+            inner,
+            latent_dim=width,
+            input_dim=x.shape[1],
+            lengthscale=length,
+            bias=bias,
+            kernel=kernel,
+        )
+        start_at(layer, rows, matrix, at=at)
+        stack.append(layer)
+        with torch.no_grad():
+            at = layer(rows, at)[0]
+            points = None if given is None else layer(given, points)[0]
+    return stack, cluster_centres(at, wanted, seed) if points is None else points
 
 
 def _checked_count(count: int | None, given: Tensor | None, rows: int) -> int:
@@ -125,7 +177,13 @@ def projection(x: Float[Tensor, "N D"], latent_dim: int) -> Float[Tensor, "Q D"]
 
 
 @torch.no_grad()
-def start_at(layer: Deformation, x: Float[Tensor, "N D"], matrix: Float[Tensor, "Q D"]) -> None:
+def start_at(
+    layer: Deformation,
+    x: Float[Tensor, "N D"],
+    matrix: Float[Tensor, "Q D"],
+    *,
+    at: Float[Tensor, "N P"] | None = None,
+) -> None:
     """Set a layer so that its mean matrix is ``matrix`` at nearly every row.
 
     Between inducing points a posterior mean falls back to the prior's, which is zero, so setting the
@@ -140,10 +198,10 @@ def start_at(layer: Deformation, x: Float[Tensor, "N D"], matrix: Float[Tensor, 
         layer: Whose ``mean``, ``log_variance`` and ``log_lengthscale`` are set.
         x: (N, D), standardised; at most 20,000 of them are looked at.
         matrix: (Q, D), of the mean to start with.
+        at: (N, P), where the layer's matrix is looked up; by default x.
     """
-    rows = _some(x.to(layer.inducing_points), 0)
-    size = matrix.square().mean(1)
-    size = torch.where(size > 0, size, size.mean()).clamp(min=torch.finfo(torch.float64).tiny)
+    rows = _some((x if at is None else at).to(layer.inducing_points), 0)
+    size = _sizes(matrix)
     layer.log_variance.copy_(size.log())
     for _ in range(20):
         values, near = _values_of_one(layer.responses(rows)[0])
@@ -153,6 +211,12 @@ def start_at(layer: Deformation, x: Float[Tensor, "N D"], matrix: Float[Tensor, 
     scaled = matrix / size.sqrt()[:, None]
     layer.mean.zero_()
     layer.mean[..., : matrix.shape[1]] = values[None, :, None] * scaled[:, None, :]
+
+
+def _sizes(matrix: Float[Tensor, "Q D"]) -> Float[Tensor, " Q"]:
+    """Return the prior variance of each row: its mean square, or that of all where it is zero."""
+    size = matrix.square().mean(1)
+    return torch.where(size > 0, size, size.mean()).clamp(min=torch.finfo(torch.float64).tiny)
 
 
 def _values_of_one(response: Float[Tensor, "M N"]) -> tuple[Float[Tensor, " M"], bool]:

@@ -45,7 +45,7 @@ def inner_width(layers: Sequence[Deformation]) -> int:
 
 
 def through(
-    layers: Sequence[Deformation], x: Float[Tensor, "N D"], nodes: Float[Tensor, "N S K"]
+    layers: Sequence[Deformation], x: Float[Tensor, "N D"], nodes: Float[Tensor, "#N S K"]
 ) -> Latent:
     r"""Put rows through the layers: the layers below the last at given nodes, the last kept Gaussian.
 
@@ -70,7 +70,8 @@ def through(
     """
     wide = x.to(torch.float64)
     if len(layers) == 1:
-        return Latent(wide, wide, *layers[0](wide), 1)
+        mean, variance = layers[0](wide)
+        return Latent(wide, wide, mean, variance, 1)
     count, used = nodes.shape[1], 0
     rows, at = wide, wide
     for layer in layers[:-1]:
@@ -81,7 +82,8 @@ def through(
             rows = wide.repeat_interleave(count, 0)
             mean, variance = (t.repeat_interleave(count, 0) for t in (mean, variance))
         at = mean + variance.sqrt() * node.to(mean).flatten(0, 1)
-    return Latent(rows, at, *layers[-1](rows, at), count)
+    mean, variance = layers[-1](rows, at)
+    return Latent(rows, at, mean, variance, count)
 
 
 def gains(layers: Sequence[Deformation]) -> Float[Tensor, " L"]:

@@ -1,6 +1,6 @@
 """What a fitted deformation says: metrics, lengthscales, directions.
 
-``N`` rows, ``D`` inputs, ``Q`` latent dimensions, ``L`` levels.
+``N`` rows, ``D`` inputs, ``Q`` latent dimensions, ``L`` levels, ``S`` nodes of the layers below.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class MetricField(NamedTuple):
     Example:
         >>> w = torch.tensor([[[0.0, 2.0]]])  # one latent dimension, deaf to the first input
         >>> field = metric_field(
-        ...     w, torch.zeros(1, 1), scale=torch.ones(2), jacobian=w, levels=(0.5,)
+        ...     w[:, None], torch.zeros(1, 1, 1), scale=torch.ones(2), jacobian=w, levels=(0.5,)
         ... )
         >>> field.lengthscales
         tensor([[0.5000,    inf]])
@@ -76,8 +76,8 @@ def jacobian(
 
 @torch.no_grad()
 def metric_field(
-    matrix: Float[Tensor, "N Q D"],
-    variance: Float[Tensor, "N Q"],
+    matrix: Float[Tensor, "N S Q D"],
+    variance: Float[Tensor, "N S Q"],
     *,
     scale: Float[Tensor, " D"],
     jacobian: Float[Tensor, "N Q D"],
@@ -86,56 +86,60 @@ def metric_field(
     r"""Return the field of :math:`\mathrm E\,W^\top W = A^\top A + \sum_q b_q I` in units of x.
 
     Args:
-        matrix: (N, Q, D), A, the mean of W, on standardised inputs.
-        variance: (N, Q), b, of the entries of each row of W.
+        matrix: (N, S, Q, D), A, the mean of W, on standardised inputs, at every node.
+        variance: (N, S, Q), b, of the entries of each row of W.
         scale: (D,), the spread that inputs were divided by.
         jacobian: (N, Q, D), of h, in units of x.
         levels: Of the quantiles.
     """
     scaled = matrix / scale
-    metric = scaled.mT @ scaled + (variance.sum(1)[:, None] / scale.square()).diag_embed()
+    spread = variance.sum(2).mean(1)[:, None] / scale.square()
+    metric = (scaled.mT @ scaled).mean(1) + spread.diag_embed()
     values, vectors = torch.linalg.eigh(metric)
     values, vectors = values.flip(1).clamp(min=0), vectors.flip(2)
     largest = values.amax() if len(values) else values.sum()
     zero = values <= TOLERANCE * largest
     lengths = torch.where(zero, torch.inf, values.where(~zero, 1).rsqrt())
     size = jacobian.flatten(1).norm(dim=1).clamp(min=torch.finfo(torch.float64).tiny)
-    departure = (jacobian - scaled).flatten(1).norm(dim=1) / size
+    departure = (jacobian - scaled.mean(1)).flatten(1).norm(dim=1) / size
     quantiles = _quantiles(matrix, variance, scale, levels)
     return MetricField(metric, values, vectors, lengths, quantiles, departure)
 
 
-def relevance(layer: Deformation, x: Float[Tensor, "N D"]) -> Float[Tensor, " Q"]:
+def relevance(layer: Deformation, at: Float[Tensor, "N P"]) -> Float[Tensor, " Q"]:
     """Return the mean square of every row of W, (Q,); a bias counts by its variance over rows.
 
     Args:
         layer: The deformation.
-        x: (N, D), standardised.
+        at: (N, P), where its matrix is looked up.
     """
-    matrix, variance = layer.matrix(x)
+    matrix, variance = layer.matrix(at)
     used = (matrix.square().sum(2) + matrix.shape[2] * variance).mean(0)
-    return used + bias_variance(layer, x)
+    return used + bias_variance(layer, at)
 
 
-def bias_variance(layer: Deformation, x: Float[Tensor, "N D"]) -> Float[Tensor, " Q"]:
+def bias_variance(layer: Deformation, at: Float[Tensor, "N P"]) -> Float[Tensor, " Q"]:
     """Return the variance of the bias column over rows and its posterior, (Q,); else zeros."""
     if not layer.bias:
         return layer.log_variance.new_zeros(layer.latent_dim)
-    _, variance = layer.matrix(x)
-    return layer.offset(x).var(0, unbiased=False) + variance.mean(0)
+    _, variance = layer.matrix(at)
+    return layer.offset(at).var(0, unbiased=False) + variance.mean(0)
 
 
-def bias_share(layer: Deformation, x: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
+def bias_share(
+    layer: Deformation, x: Float[Tensor, "N D"], at: Float[Tensor, "N P"]
+) -> Float[Tensor, ""]:
     """Return the bias column's share of the variance of h, against that of W x alone.
 
     Args:
         layer: The deformation.
         x: (N, D), standardised.
+        at: (N, P), where its matrix is looked up.
     """
-    matrix, variance = layer.matrix(x)
+    matrix, variance = layer.matrix(at)
     bent = torch.einsum("nqd,nd->nq", matrix, x.to(torch.float64))
     own = bent.var(0, unbiased=False) + (variance * x.double().square().sum(1)[:, None]).mean(0)
-    carried = bias_variance(layer, x).sum()
+    carried = bias_variance(layer, at).sum()
     return carried / (carried + own.sum()).clamp(min=torch.finfo(torch.float64).tiny)
 
 
@@ -143,14 +147,15 @@ def _quantiles(
     matrix: Tensor, variance: Tensor, scale: Tensor, levels: Sequence[float]
 ) -> Float[Tensor, "N L D"]:
     """Quantiles over draws of W at each row, the same standard normals for all rows."""
-    _, latent, inputs = matrix.shape
+    count, latent, inputs = matrix.shape[1:]
     draws = normal_nodes(_DRAWS, latent * inputs, 0).to(matrix).reshape(_DRAWS, latent, inputs)
     wanted = torch.tensor(levels, dtype=matrix.dtype, device=matrix.device)
     if not len(matrix):  # torch has no quantiles of nothing
         return matrix.new_zeros(0, len(wanted), inputs)
+    node = torch.arange(_DRAWS, device=matrix.device) % count
     parts = []
     for mean, spread in zip(matrix.split(_ROWS), variance.split(_ROWS), strict=True):
-        drawn = (mean[:, None] + spread.sqrt()[:, None, :, None] * draws) / scale
+        drawn = (mean[:, node] + spread.sqrt()[:, node, :, None] * draws) / scale
         values = torch.linalg.svdvals(drawn).square()
         found = torch.zeros(*values.shape[:2], inputs, dtype=values.dtype, device=values.device)
         found[..., : values.shape[2]] = values

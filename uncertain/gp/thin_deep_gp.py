@@ -29,9 +29,15 @@ from uncertain.gp.bounds import (
 from uncertain.gp.deformation import SMALLEST_VARIANCE, Deformation, keep_float64
 from uncertain.gp.factors import cholesky
 from uncertain.gp.initialisation import start
-from uncertain.gp.kernels import unit_kernel
-from uncertain.gp.likelihoods import SMALLEST_NOISE
-from uncertain.gp.training_data import checked_inputs, checked_rows, checked_targets
+from uncertain.gp.kernels import Kernel, unit_kernel
+from uncertain.gp.layers import gains
+from uncertain.gp.likelihoods import SMALLEST_NOISE, Likelihood, LikelihoodName
+from uncertain.gp.training_data import (
+    checked_inputs,
+    checked_rows,
+    checked_targets,
+    given_points,
+)
 from uncertain.predictive import GaussianMarginal, mixture
 from uncertain.predictive.nodes import normal_nodes
 
@@ -96,7 +102,7 @@ class ThinDeepGP(nn.Module):
         *,
         rows: int,
         input_scaling: Sequence[Tensor] | None = None,
-        target_scaling: Sequence[float] = (0.0, 1.0),
+        target_scaling: Sequence[Tensor | float] = (0.0, 1.0),
         noise: float = 0.05,
         rate: float = 0.1,
         members: int = 128,
@@ -125,11 +131,14 @@ class ThinDeepGP(nn.Module):
     def from_data(
         cls,
         x: Float[Tensor, "N D"],
-        y: Float[Tensor, " N"],
+        y: Tensor,
         *,
         latent_dim: int | None = None,
         num_inducing: int | None = None,
         inducing_points: Float[Tensor, "M D"] | None = None,
+        hidden_layers: int = 1,
+        likelihood: LikelihoodName | Likelihood = "gaussian",
+        kernel: Kernel = "squared_exponential",
         bias: bool = False,
         noise: float = 0.05,
         members: int = 128,
@@ -137,17 +146,23 @@ class ThinDeepGP(nn.Module):
     ) -> ThinDeepGP:
         """Start from training data, as a sparse Gaussian process that is not bent yet.
 
+        With several hidden layers or targets, another likelihood or another kernel, the model is a
+        :class:`~uncertain.gp.LayeredThinDeepGP`.
+
         The mean of W starts as the identity, or the leading principal directions where Q is below D,
         scaled, within 5 % at 95 % of rows. Inducing points are k-means centres (which needs
         scikit-learn): half as many for W, in the inputs, as for f, among the latent rows.
 
         Args:
             x: (N, D) inputs, floating, finite, no column constant.
-            y: (N,) targets.
+            y: (N,) targets; (N, T) for several outputs, class indices for classes.
             latent_dim: Q; by default D, at most 8. Above D is allowed, with a warning.
             num_inducing: M; by default 50, or N where that is less.
             inducing_points: (M, D) in the units of x, used for W and, bent, for f, in place of
                 k-means: nothing but torch is needed then.
+            hidden_layers: L, how many deformations there are on top of each other.
+            likelihood: A name, or a likelihood from :mod:`uncertain.gp.likelihoods`.
+            kernel: Of the processes.
             bias: Whether W has a column for an input that is 1 everywhere, so that h varies at the
                 centre of the data, too; :meth:`bias_share` says how much it carries.
             noise: As for the class.
@@ -159,11 +174,27 @@ class ThinDeepGP(nn.Module):
             ValueError: For data that are too few, constant or not finite, shapes that differ, or
                 more inducing points than rows.
         """
+        plain = likelihood == "gaussian" and kernel == "squared_exponential"
+        if hidden_layers != 1 or not plain or getattr(y, "ndim", 1) > 1:
+            # It extends this class, and so can only be imported now.
+            from uncertain.gp.layered import LayeredThinDeepGP
+
+            return LayeredThinDeepGP.from_data(
+                x,
+                y,
+                latent_dim=latent_dim,
+                num_inducing=num_inducing,
+                inducing_points=inducing_points,
+                hidden_layers=hidden_layers,
+                likelihood=likelihood,
+                kernel=kernel,
+                bias=bias,
+                noise=noise,
+                members=members,
+                seed=seed,
+            )
         data = checked_rows(x, y)
-        given = None
-        if inducing_points is not None:
-            checked_inputs(inducing_points, data.x.shape[1], name="inducing_points")
-            given = (inducing_points.to(data.x) - data.input_scaling[0]) / data.input_scaling[1]
+        given = given_points(inducing_points, data.input_scaling)
         hidden, points = start(
             data.x, latent_dim, count=num_inducing, given=given, seed=seed, bias=bias
         )
@@ -253,7 +284,7 @@ class ThinDeepGP(nn.Module):
         found = prediction.at_nodes(self._process(), mean, variance, nodes)
         return mixture(self._marginal(found, x))
 
-    def moments(self, x: Float[Tensor, "N D"]) -> GaussianMarginal:
+    def moments(self, x: Float[Tensor, "N D"]) -> Distribution:
         """Return the normal with the prediction's exact mean and variance, which is not the mixture.
 
         Raises:
@@ -266,7 +297,7 @@ class ThinDeepGP(nn.Module):
     def latent(self, x: Float[Tensor, "N D"]) -> Distribution:
         """Return the posterior of h = W(x) x, over Q dimensions in units of f's lengthscale."""
         mean, variance = self.hidden(self._standardised(x))
-        dtype = _output_dtype(x)
+        dtype = output_dtype(x)
         return Independent(Normal(mean.to(dtype), variance.sqrt().to(dtype)), 1)
 
     def local_metric(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D D"]:
@@ -277,7 +308,7 @@ class ThinDeepGP(nn.Module):
         this, not W itself, is what to look at first.
         """
         jacobian = reading.jacobian(self._latent_mean, x)
-        return (jacobian.mT @ jacobian).to(_output_dtype(x))
+        return (jacobian.mT @ jacobian).to(output_dtype(x))
 
     def metric_field(
         self, x: Float[Tensor, "N D"], *, levels: Sequence[float] = (0.05, 0.5, 0.95)
@@ -290,7 +321,7 @@ class ThinDeepGP(nn.Module):
         """
         checks.check_range("levels", levels, 0, 1, open_low=True, open_high=True)
         with torch.no_grad():
-            matrix, variance = self.hidden.matrix(self._standardised(x))
+            matrix, variance = self._matrix(x)
         found = reading.metric_field(
             matrix,
             variance,
@@ -298,7 +329,7 @@ class ThinDeepGP(nn.Module):
             jacobian=reading.jacobian(self._latent_mean, x),
             levels=levels,
         )
-        return reading.MetricField(*(t.to(_output_dtype(x)) for t in found))
+        return reading.MetricField(*(t.to(output_dtype(x)) for t in found))
 
     @torch.no_grad()
     def relevance(self, x: Float[Tensor, "N D"] | None = None) -> Float[Tensor, " Q"]:
@@ -313,7 +344,7 @@ class ThinDeepGP(nn.Module):
         Returns:
             (Q,) numbers, near 0 for a row that training has pruned.
         """
-        return reading.relevance(self.hidden, self._read_at(x))
+        return reading.relevance(self.hidden, self._read_at(x)[1])
 
     @torch.no_grad()
     def bias_share(self, x: Float[Tensor, "N D"] | None = None) -> Float[Tensor, ""]:
@@ -329,14 +360,28 @@ class ThinDeepGP(nn.Module):
         Returns:
             A number in [0, 1]; 0 for a model without that column.
         """
-        return reading.bias_share(self.hidden, self._read_at(x))
+        return reading.bias_share(self.hidden, *self._read_at(x))
+
+    def gains(self) -> Float[Tensor, " L"]:
+        """Return how much each hidden layer stretches small distances under its prior, (L,).
+
+        See :func:`uncertain.gp.layers.gains`: layers start at 1 at most; far above it, the layer
+        tears near inputs apart.
+        """
+        return gains([self.hidden])
 
     def noise_variance(self) -> Float[Tensor, ""]:
         """Return the variance of the noise in units of the target's variance; above 1e-6."""
         return self.log_noise.exp() + SMALLEST_NOISE
 
-    def _read_at(self, x: Tensor | None) -> Tensor:
-        return self.hidden.inducing_points if x is None else self._standardised(x)
+    def _read_at(self, x: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return rows, and where the top layer's matrix is looked up for them."""
+        rows = self.hidden.inducing_points if x is None else self._standardised(x)
+        return rows, rows
+
+    def _matrix(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        matrix, variance = self.hidden.matrix(self._standardised(x))
+        return matrix[:, None], variance[:, None]
 
     def hold_noise(self, variance: float | None) -> None:
         """Hold the noise at a variance, in units of the target's, or train it from where it is.
@@ -405,12 +450,14 @@ class ThinDeepGP(nn.Module):
         """Return predictions in y's units and the dtype of x."""
         noise = (self.scale * self.noise_variance().sqrt()).expand_as(found.mean)
         spread = self.scale * found.variance.clamp(min=SMALLEST_VARIANCE).sqrt()
-        dtype = _output_dtype(x)
+        dtype = output_dtype(x)
         centre = self.loc + self.scale * found.mean
         return GaussianMarginal(centre.to(dtype), spread.to(dtype), noise.to(dtype))
 
-    def _buffer_scaling(self, inputs: Sequence[Tensor] | None, target: Sequence[float]) -> None:
-        width = self.hidden.inducing_points.shape[1]
+    def _buffer_scaling(
+        self, inputs: Sequence[Tensor] | None, target: Sequence[Tensor | float]
+    ) -> None:
+        width = self.hidden.input_dim
         like = self.inducing_points.detach()
         loc, scale = (like.new_zeros(width), like.new_ones(width)) if inputs is None else inputs
         for name, value in (("input_loc", loc), ("input_scale", scale)):
@@ -421,13 +468,16 @@ class ThinDeepGP(nn.Module):
             self.register_buffer(name, value.detach().to(like, copy=True))
         checks.check_range("input_scaling: input_scale", scale, 0, open_low=True)
         checks.check_range("target_scaling: scale", target[1], 0, open_low=True)
-        self.register_buffer("loc", like.new_tensor(target[0]))
-        self.register_buffer("scale", like.new_tensor(target[1]))
+        for name, number in zip(("loc", "scale"), target, strict=True):
+            self.register_buffer(
+                name, torch.as_tensor(number, dtype=like.dtype).detach().to(like, copy=True)
+            )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ThinDeepGP:
         moved: ThinDeepGP = super()._apply(keep_float64(fn), recurse)
         return moved
 
 
-def _output_dtype(x: Tensor) -> torch.dtype:
+def output_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype of predictions for such inputs: theirs, but float32 at least."""
     return torch.promote_types(x.dtype, torch.float32)

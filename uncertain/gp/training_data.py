@@ -34,10 +34,22 @@ def checked_rows(x: Any, y: Any) -> TrainingData:
         ValueError: For fewer than two rows, a constant column or target, numbers that are not
             finite, or shapes that differ.
     """
-    checked_inputs(x)
-    checks.check_not_empty("x", x)
+    inputs, scaling = standardised_inputs(x)
     target = checked_targets(y, len(x))
     checks.check_finite("y", target.detach())
+    centre, spread = standardisation(target.detach().to(torch.float64))
+    return TrainingData(inputs, scaling, (float(centre), float(spread)))
+
+
+def standardised_inputs(x: Any) -> tuple[Float[Tensor, "N D"], tuple[Tensor, Tensor]]:
+    """Return standardised inputs in float64, and their centre and spread (D,).
+
+    Raises:
+        TypeError: Where they are not a floating tensor.
+        ValueError: For fewer than two rows, a constant column or numbers that are not finite.
+    """
+    checked_inputs(x)
+    checks.check_not_empty("x", x)
     if len(x) < 2:
         raise ValueError(
             f"`x` should have at least two rows to be standardised by, got {len(x)}: one row says "
@@ -51,8 +63,16 @@ def checked_rows(x: Any, y: Any) -> TrainingData:
             f"`x` should vary in every column, got the same number in every row of column "
             f"{', '.join(map(str, constant[:5]))}: drop what never varies."
         )
-    centre, spread = standardisation(target.detach().to(torch.float64))
-    return TrainingData((wide - loc) / scale, (loc, scale), (float(centre), float(spread)))
+    return (wide - loc) / scale, (loc, scale)
+
+
+def given_points(points: Any, scaling: tuple[Tensor, Tensor]) -> Float[Tensor, "M D"] | None:
+    """Return a user's inducing points, standardised as the inputs are; None for none."""
+    if points is None:
+        return None
+    checked_inputs(points, len(scaling[0]), name="inducing_points")
+    standardised: Tensor = (points.to(scaling[0]) - scaling[0]) / scaling[1]
+    return standardised
 
 
 def checked_inputs(x: Any, width: int | None = None, *, name: str = "x") -> None:

@@ -14,6 +14,7 @@ natural parameters of the posterior.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -152,8 +153,8 @@ class Regression(Likelihood, ABC):
         checks.check_shape("y", y, shape, hint="one target a row of x")
         return y if y.ndim == 2 else y[:, None]
 
-    def _of_outputs(self, dist: type[Distribution], *parameters: Tensor) -> Distribution:
-        """Return a distribution of the outputs from parameters (N, S, T)."""
+    def of_outputs(self, dist: Callable[..., Distribution], *parameters: Tensor) -> Distribution:
+        """Return a distribution of the outputs from parameters (..., T)."""
         if self.outputs is None:
             return dist(*(p[..., 0] for p in parameters))
         return Independent(dist(*parameters), 1)

@@ -75,9 +75,7 @@ class GaussianNoise(Regression):
         """Return members that keep what f is unsure of."""
         noise = units.scale * self._variance().sqrt().expand_as(mean)
         loc, spread = units.loc + units.scale * mean, units.scale * variance.sqrt()
-        return self._of_outputs(
-            GaussianMarginal, *(t.to(units.dtype) for t in (loc, spread, noise))
-        )
+        return self.of_outputs(GaussianMarginal, *(t.to(units.dtype) for t in (loc, spread, noise)))
 
     def _variance(self) -> Float[Tensor, " T"]:
         return self.log_noise.exp() + SMALLEST_NOISE
@@ -151,9 +149,7 @@ class HeteroscedasticNoise(Regression):
         noise = units.scale * (logs / 2).exp()
         loc = units.loc + units.scale * mean[..., :t]
         spread = units.scale * variance[..., :t].sqrt()
-        return self._of_outputs(
-            GaussianMarginal, *(p.to(units.dtype) for p in (loc, spread, noise))
-        )
+        return self.of_outputs(GaussianMarginal, *(p.to(units.dtype) for p in (loc, spread, noise)))
 
     def _parts(self, y: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return E (y - f)^2, E 1 / noise and E log noise."""

@@ -90,7 +90,7 @@ class StudentTNoise(Regression):
         noise = (units.scale * self._variance().sqrt()).expand_as(loc)
         df = self.degrees_of_freedom().expand_as(loc)
         parameters = (df, loc, torch.zeros_like(loc), noise)
-        return self._of_outputs(StudentTMarginal, *(p.to(units.dtype) for p in parameters))
+        return self.of_outputs(StudentTMarginal, *(p.to(units.dtype) for p in parameters))
 
     def _variance(self) -> Float[Tensor, " T"]:
         return self.log_noise.exp() + SMALLEST_NOISE
