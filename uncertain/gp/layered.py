@@ -6,6 +6,7 @@ latent functions, ``T`` outputs, ``L`` hidden layers, ``S`` nodes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from uncertain.gp.initialisation import start_stack
 from uncertain.gp.kernels import KERNELS, Kernel, base_kernel
 from uncertain.gp.layers import Latent, antithetic_nodes, gains, inner_width, through
 from uncertain.gp.likelihoods import (
+    SMALLEST_NOISE,
     GaussianNoise,
     Likelihood,
     LikelihoodName,
@@ -317,6 +319,23 @@ class LayeredThinDeepGP(ThinDeepGP):
         likelihood = self._regression("noise_variance")
         none = self.scale.new_zeros(likelihood.functions)
         return likelihood.noise_variance(none, none)
+
+    def hold_noise(self, variance: float | None) -> None:
+        """Hold the noise at a variance, in units of the target's, or train it from where it is.
+
+        Likelihoods without a noise are left as they are.
+
+        Args:
+            variance: Above 1e-6; ``None`` to train it again.
+        """
+        log_noise = getattr(self.likelihood, "log_noise", None)
+        if variance is not None:
+            checks.check_range("variance", variance, SMALLEST_NOISE, open_low=True)
+        if log_noise is None:
+            return
+        log_noise.requires_grad = variance is None
+        if variance is not None:
+            log_noise.detach().fill_(math.log(variance - SMALLEST_NOISE))
 
     def _closed_sites(
         self, x: Tensor, y: Tensor, weight: Tensor, nodes: Tensor, before: sites.Posteriors
