@@ -284,7 +284,11 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "constant column": ({"x": _with(-1, 1, 3.0)}, ValueError, r"every row of column 1: drop"),
     "constant target": ({"y": lambda t: t * 0}, ValueError, r"`y` should vary"),
     "fewer targets": ({"y": lambda t: t[:9]}, ValueError, r"`y` should have shape \(10,\)"),
-    "two targets": ({"y": lambda t: t[:, None]}, ValueError, r"`y` should have shape \(10,\)"),
+    "a cube of targets": (
+        {"y": lambda t: t[:, None, None]},
+        ValueError,
+        r"`y` should have shape \(10,\)",
+    ),
     "one row": ({"x": lambda t: t[:1], "y": lambda t: t[:1]}, ValueError, r"at least two rows"),
     "no rows": ({"x": lambda t: t[:0], "y": lambda t: t[:0]}, ValueError, r"at least one row"),
 }
