@@ -18,11 +18,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from thin_deep import sinc
+from thin_deep import bathymetry, sinc
 
 from uncertain import __version__, atomic
 
-QUESTIONS = {"sinc": sinc}
+QUESTIONS = {"bathymetry": bathymetry, "sinc": sinc}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

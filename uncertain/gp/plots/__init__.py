@@ -4,7 +4,7 @@ Every function draws on one matplotlib ``Axes``, of its own making where none is
 it. Rows ``x`` say where to look: pictures span them. ``N`` rows, ``D`` inputs, ``P`` points.
 """
 
-from uncertain.gp.plots.latents import latent_scatter, relevance_bars
+from uncertain.gp.plots.latents import latent_scatter, relevance_bars, used_rows
 from uncertain.gp.plots.lines import bands, latent_curves, local_lengthscale
 from uncertain.gp.plots.maps import metric_map, prediction_map, uncertainty_map
 
@@ -17,4 +17,5 @@ __all__ = [
     "prediction_map",
     "relevance_bars",
     "uncertainty_map",
+    "used_rows",
 ]

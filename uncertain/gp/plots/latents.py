@@ -97,9 +97,19 @@ def relevance_bars(model: Any, x: Float[Tensor, "N D"] | None = None, *, axes: A
 def used_rows(model: Any, x: Float[Tensor, "N D"]) -> list[int]:
     """Return the latent rows that are not pruned, most used first.
 
+    A row counts as pruned where it is used less than a thousandth of the most used.
+
     Args:
         model: With a ``relevance``.
         x: (N, D), rows to average over.
+
+    Example:
+        >>> import torch
+        >>> from uncertain.gp import ThinDeepGP
+        >>> x = torch.rand(20, 2, generator=torch.Generator().manual_seed(0))
+        >>> model = ThinDeepGP.from_data(x, x[:, 0].sin(), inducing_points=x[:5])
+        >>> sorted(used_rows(model, x))
+        [0, 1]
     """
     found = model.relevance(x).detach()
     order = found.argsort(descending=True)
