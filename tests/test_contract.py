@@ -177,6 +177,11 @@ def _thin_deep(seed: int, targets: int | None = 0, **settings: Any) -> gp.ThinDe
     )
 
 
+def _other_process(kind: str, seed: int, **settings: Any) -> Any:
+    case = Case(net, targets=0)
+    return getattr(gp, kind).from_data(case.x(), case.y(), **settings, seed=seed)
+
+
 def _swag(predictor: nn.Module, seed: int, targets: int | None) -> baselines.SWAG:
     case = Case(net, targets=targets)
     return baselines.swag(
@@ -240,6 +245,25 @@ CASES |= {
         lambda s: _thin_deep(s, 2, likelihood="student_t"), targets=2, passes=1
     ),
     "thin_deep_gp_classes": Case(lambda s: _thin_deep(s, None, likelihood="softmax"), passes=1),
+}
+CASES |= {
+    "exact_gp": Case(
+        lambda s: gp.ExactGP.from_data(Case(net).x(), Case(net, targets=0).y()), targets=0
+    ),
+    "sparse_gp": Case(lambda s: _other_process("SparseGP", s, num_inducing=6), targets=0),
+    "deep_kernel": Case(
+        lambda s: _other_process("DeepKernelGP", s, num_inducing=6, hidden=(8,)), targets=0
+    ),
+    "nonstationary_gp": Case(
+        lambda s: _other_process("NonstationaryGP", s, num_inducing=6, members=4),
+        targets=0,
+        passes=1,
+    ),
+    "compositional_deep_gp": Case(
+        lambda s: _other_process("CompositionalDeepGP", s, num_inducing=6, members=4),
+        targets=0,
+        passes=1,
+    ),
 }
 FITTED: dict[str, Case] = {
     "mahalanobis_head": Case(lambda s: _head(baselines.MahalanobisHead, s)),
@@ -390,7 +414,8 @@ def test_the_seed_decides(case: Case) -> None:
     different = [
         not torch.equal(v, tensors(c)[k]) for k, v in tensors(a).items() if "weight" not in k
     ]
-    if "boosted" not in _name(case):  # Boosting without subsampling has nothing to draw.
+    # Boosting without subsampling has nothing to draw, and neither has the exact process.
+    if "boosted" not in _name(case) and "exact" not in _name(case):
         assert any(different)
 
 

@@ -1,0 +1,220 @@
+"""The Gaussian process without approximation, for as many rows as that is affordable.
+
+``N`` training rows, ``P`` rows to predict, ``D`` inputs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from uncertain import checks
+from uncertain.fit import Batch
+from uncertain.gp.covariances import Kernel, dense, diagonal, likelihood, stationary
+from uncertain.gp.factors import cholesky
+from uncertain.gp.scaling import ScaledModel, Scaling, row_weights
+from uncertain.gp.training_data import checked_rows
+from uncertain.predictive import GaussianMarginal, import_quietly
+
+MOST_ROWS = 2000
+"""Rows that are taken without being asked to: the time grows with their cube."""
+
+
+class _Solved(NamedTuple):
+    """What a prediction needs of the training rows."""
+
+    root: Tensor
+    factor: Tensor
+    solution: Tensor
+
+
+class ExactGP(ScaledModel):
+    r"""Gaussian-process regression, :math:`y = f(x) + \varepsilon`, in closed form.
+
+    A row of weight :math:`w` counts as :math:`w` copies of itself. With
+    :math:`B = I + W^{1/2} K W^{1/2} / \sigma^2` and residuals :math:`r` from the constant mean,
+
+    .. math:: \log p(y) = -\tfrac12 \textstyle\sum_n w_n \log 2 \pi \sigma^2 - \tfrac12 \log |B|
+              - \tfrac{1}{2 \sigma^2} r^\top W^{1/2} B^{-1} W^{1/2} r.
+
+    Kernel and noise are GPyTorch's, parameters are kept in float64, and inputs and the target are
+    standardised inside. Trained best by L-BFGS on all rows at once: on some of them
+    :meth:`objective` is the marginal likelihood of those, repeated, which is another thing. A
+    prediction without gradients keeps the factor of the training rows for the next one.
+
+    Args:
+        rows: (N, D), standardised training inputs.
+        targets: (N,), standardised.
+        weights: (N,), at least 0.
+        scaling: Of inputs and target.
+        kernel: ``"matern52"`` or ``"rbf"``, with a lengthscale for each input.
+        noise: Where the noise variance starts, in units of the target's, above 1e-6.
+
+    Raises:
+        ValueError: For wrong shapes or numbers out of range.
+
+    References:
+        C. E. Rasmussen and C. K. I. Williams, "Gaussian processes for machine learning", 2006,
+        equations 2.25, 2.26 and 2.30.
+
+    Example:
+        >>> x = torch.linspace(0, 1, 20)[:, None]
+        >>> model = ExactGP.from_data(x, (6 * x[:, 0]).sin()).eval()
+        >>> near, far = model(torch.tensor([[0.5], [5.0]])).latent_variance
+        >>> bool(far > 10 * near)
+        True
+    """
+
+    rows: Tensor
+    targets: Tensor
+    weights: Tensor
+
+    def __init__(
+        self,
+        rows: Float[Tensor, "N D"],
+        targets: Float[Tensor, " N"],
+        weights: Float[Tensor, " N"],
+        *,
+        scaling: Scaling,
+        kernel: Kernel = "matern52",
+        noise: float = 0.05,
+    ) -> None:
+        super().__init__(scaling)
+        checks.check_shape("rows", rows, ("N", len(scaling.input_loc)))
+        checks.check_not_empty("rows", rows)
+        checks.check_shape("targets", targets, (len(rows),), hint="one target a row")
+        self.kernel, self.noise = kernel, noise
+        for name, value in (("rows", rows), ("targets", targets)):
+            checks.check_finite(name, value)
+            self.register_buffer(name, value.detach().to(torch.float64, copy=True))
+        self.register_buffer("weights", row_weights(weights.detach(), self.targets).clone())
+        inputs = rows.shape[1]
+        self.covariance = stationary(kernel, inputs, lengthscale=math.sqrt(inputs))
+        self.constant = import_quietly("gpytorch").means.ConstantMean().double()
+        self.likelihood = likelihood(noise)
+        self._kept: tuple[tuple[object, ...], _Solved] | None = None
+
+    @classmethod
+    def from_data(
+        cls,
+        x: Float[Tensor, "N D"],
+        y: Float[Tensor, " N"],
+        *,
+        kernel: Kernel = "matern52",
+        noise: float = 0.05,
+        max_rows: int = MOST_ROWS,
+    ) -> ExactGP:
+        """Start from training data, with lengthscales at the root of D.
+
+        Args:
+            x: (N, D) inputs, floating, finite, no column constant.
+            y: (N,) targets.
+            kernel: As for the class.
+            noise: As for the class.
+            max_rows: More rows are refused: one step takes N^3 operations and several N x N
+                matrices, at 8 bytes a number.
+
+        Raises:
+            TypeError: For integers.
+            ValueError: For data that are too few, too many, constant or not finite, or shapes that
+                differ.
+        """
+        data = checked_rows(x, y)
+        if len(data.x) > max_rows:
+            gib = 8 * len(data.x) ** 2 / 2**30
+            raise ValueError(
+                f"`x` should have at most {max_rows} rows for the exact process, got {len(data.x)}: "
+                f"its matrix takes {gib:.2g} GiB, a few times; take `SparseGP`, or raise `max_rows`."
+            )
+        scaling = Scaling.of(data)
+        target = scaling.target(y.detach(), len(x))
+        weights = torch.ones_like(target)
+        return cls(data.x, target, weights, scaling=scaling, kernel=kernel, noise=noise)
+
+    def objective(self, batch: Batch) -> Float[Tensor, ""]:
+        """Return the negative log marginal likelihood a row, in nats and in y's units.
+
+        Raises:
+            TypeError, ValueError: For inputs or targets that do not fit.
+            NotPositiveDefiniteError: Where a matrix can not be factorised.
+        """
+        x, y = self.scaling.inputs(batch.x), self.scaling.target(batch.y, len(batch.x))
+        weight = batch.weight.to(y) * (batch.total / len(batch.weight))
+        solved = self._solve(x, y, weight)
+        noise = self._noise()
+        misfit: Tensor = solved.solution @ (y - self.constant(x))
+        logs = 2 * solved.factor.diagonal().log().sum()
+        count = weight.sum()
+        nats = count * (2 * math.pi * noise).log() + logs + misfit
+        return (0.5 * nats + count * self.scaling.scale.log()) / batch.total
+
+    @torch.no_grad()
+    def condition(
+        self,
+        x: Float[Tensor, "N D"],
+        y: Float[Tensor, " N"],
+        weight: Float[Tensor, " N"] | None = None,
+    ) -> None:
+        """Predict from these rows from now on, at the present parameters and standardisation.
+
+        Args:
+            x: (N, D) inputs.
+            y: (N,) targets.
+            weight: (N,), ones by default.
+
+        Raises:
+            TypeError, ValueError: For inputs or targets that do not fit.
+        """
+        rows, target = self.scaling.inputs(x), self.scaling.target(y, len(x))
+        self.rows, self.targets = rows.clone(), target.clone()
+        self.weights = row_weights(weight, target).clone()
+
+    def forward(self, x: Float[Tensor, "P D"]) -> GaussianMarginal:
+        """Return a ``GaussianMarginal`` a row.
+
+        Raises:
+            TypeError, ValueError: For inputs that are not floating, not finite or not (P, D).
+        """
+        asked = self.scaling.inputs(x)
+        solved = self._training_rows()
+        cross = dense(self.covariance, self.rows, asked)
+        mean = self.constant(asked) + solved.solution @ cross
+        half = torch.linalg.solve_triangular(solved.factor, solved.root * cross, upper=False)
+        variance = diagonal(self.covariance, asked) - half.square().sum(0)
+        return self.scaling.marginal(mean, variance, self._noise(), x.dtype)
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """Return what builds this module again, apart from its state."""
+        names = ("rows", "targets", "weights", "scaling", "kernel", "noise")
+        return {name: getattr(self, name) for name in names}
+
+    def _noise(self) -> Float[Tensor, ""]:
+        value: Tensor = self.likelihood.noise.squeeze()
+        return value
+
+    def _training_rows(self) -> _Solved:
+        """Solve for the training rows, or take what was kept where nothing can have changed."""
+        if torch.is_grad_enabled():
+            return self._solve(self.rows, self.targets, self.weights)
+        state = [*self.parameters(), *self.buffers()]
+        key = tuple((id(tensor), tensor.device, tensor._version) for tensor in state)
+        if self._kept is None or self._kept[0] != key:
+            with torch.inference_mode(False), torch.no_grad():
+                self._kept = key, self._solve(self.rows, self.targets, self.weights)
+        return self._kept[1]
+
+    def _solve(self, x: Tensor, y: Tensor, weight: Tensor) -> _Solved:
+        noise = self._noise()
+        root = (weight / noise).sqrt()[:, None]
+        eye = torch.eye(len(x)).to(x)
+        factor = cholesky(
+            eye + root * dense(self.covariance, x) * root.T,
+            name="I + K / noise",
+            remedy=f"the noise variance is {float(noise.detach()):.3g} of the target's: raise `noise`",
+        )
+        scaled = root * (y - self.constant(x))[:, None]
+        return _Solved(root, factor, (root * torch.cholesky_solve(scaled, factor))[:, 0])
