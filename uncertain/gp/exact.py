@@ -16,6 +16,7 @@ from uncertain import checks
 from uncertain.fit import Batch
 from uncertain.gp.covariances import Kernel, dense, diagonal, likelihood, stationary
 from uncertain.gp.factors import cholesky
+from uncertain.gp.plans import Phase
 from uncertain.gp.scaling import ScaledModel, Scaling, row_weights
 from uncertain.gp.training_data import checked_rows
 from uncertain.predictive import GaussianMarginal, import_quietly
@@ -186,6 +187,10 @@ class ExactGP(ScaledModel):
         half = torch.linalg.solve_triangular(solved.factor, solved.root * cross, upper=False)
         variance = diagonal(self.covariance, asked) - half.square().sum(0)
         return self.scaling.marginal(mean, variance, self._noise(), x.dtype)
+
+    def fitting_plan(self) -> tuple[Phase, ...]:
+        """Return how :func:`uncertain.gp.fit` fits it: up to 100 iterations of L-BFGS."""
+        return (Phase(5, method="lbfgs"),)
 
     def constructor_arguments(self) -> dict[str, Any]:
         """Return what builds this module again, apart from its state."""
