@@ -113,7 +113,7 @@ def test_prototypes_and_measures_start_alike():
     from uncertain.wasserstein import WassersteinClassifier
 
     task = small_task()
-    ours = WassersteinClassifier(task.body(3), 64, 10, covariance="none", seed=3)
+    ours = WassersteinClassifier(task.body(3), 64, 10, covariance="none", logit="squared", seed=3)
     theirs = models.prototype_model(task, 3)
     x = task.test.x
     away = torch.cdist(theirs.eval().body(x), theirs.head.means).square()

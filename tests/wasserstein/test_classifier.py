@@ -63,6 +63,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "diagonal": {},
     "full": {"covariance": "full"},
     "none": {"covariance": "none"},
+    "squared": {"logit": "squared"},
     "centered": {"centered": True},
     "centered full": {"centered": True, "covariance": "full"},
     "particles": {"inputs": Perturbed(jitter, particles=3)},
@@ -77,8 +78,48 @@ def test_distances_are_means_over_particles(settings: dict[str, Any]) -> None:
     torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(model.distance(x), ours.amin(1))
     assert torch.equal(model.score(x), model.distance(x))
-    logits = -ours / D
+    temperature = model.log_temperature.exp()
+    logits = (
+        -ours / temperature if model.logit == "squared" else -(ours + 0.01).sqrt() / temperature
+    )
     torch.testing.assert_close(model(x).logits, logits - logits.logsumexp(1, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"covariance": "full"}, {"centered": True}],
+    ids=["diagonal", "full", "centered"],
+)
+def test_odds_are_bounded_by_how_far_the_label_measures_are_apart(settings: dict[str, Any]) -> None:
+    model = build(**settings)
+    model.backbone = nn.Linear(5, F).double()
+    targets = model.targets
+    both = torch.cat([targets.means, targets.deviations()], 1)
+    apart = torch.cdist(both, both) / model.log_temperature.exp()
+    for scale in (0.1, 1.0, 1e3):
+        logits = model(scale * points(50, 5)).logits
+        gaps = (logits[:, :, None] - logits[:, None]).abs()
+        assert (gaps <= apart + 1e-9).all()
+    assert (gaps > 0.5 * apart).any()  # It is nearly reached: the bound is no empty one.
+    squared = build(logit="squared", **settings)
+    squared.backbone = model.backbone
+    logits = squared(1e3 * points(50, 5)).logits
+    assert (logits.amax(1) - logits.amin(1) > 10 * apart.max()).any()
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_every_particle_is_learnt_from_on_its_own(soft: bool) -> None:
+    x, y = points(4, 5), torch.arange(4) % C
+    labels = points(4, C, seed=1).softmax(1) if soft else y
+    views = Perturbed(jitter, particles=3)
+    model = build(inputs=views, pull=0.0, logit="squared")
+    assert model.learn_from == "particles"
+    assert build(inputs=PointCloud()).learn_from == build().learn_from == "measure"
+    alone = build(pull=0.0, logit="squared")
+    each = [alone.objective(whole(views(x)[:, j], labels)) for j in range(3)]
+    torch.testing.assert_close(model.objective(whole(x, labels)), torch.stack(each).mean())
+    pooled = build(inputs=views, pull=0.0, logit="squared", learn_from="measure")
+    assert pooled.objective(whole(x, labels)) < model.objective(whole(x, labels))  # By convexity.
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
@@ -101,7 +142,7 @@ def test_the_parts_make_up_the_distance(settings: dict[str, Any]) -> None:
 
 
 def test_without_covariance_it_is_a_prototype_head() -> None:
-    model, x = build(covariance="none"), points(7, 5)
+    model, x = build(covariance="none", logit="squared"), points(7, 5)
     head = PrototypeHead(model.targets.means.detach(), temperature=float(D))
     mean = model.measures(x).mean[:, 0]
     torch.testing.assert_close(model(x).logits, head(mean).logits)
@@ -109,7 +150,7 @@ def test_without_covariance_it_is_a_prototype_head() -> None:
 
 def test_the_objective_is_its_formula() -> None:
     x, y = points(6, 5), torch.arange(6) % C
-    model = build(pull=0.3, shape_weight=2.0, temperature=1.5)
+    model = build(pull=0.3, shape_weight=2.0, temperature=1.5, logit="squared")
     mean, factor = (part[:, 0] for part in model.measures(x))
     gap = (mean - model.targets.means[y]).square().sum(1)
     shape = (factor - model.targets.deviations()[y]).square().sum(1)
@@ -223,6 +264,27 @@ def test_a_centred_distance_has_no_location() -> None:
     assert pulled > model.objective(whole(x, y))  # It is asked to stay small all the same.
 
 
+@pytest.mark.parametrize("logit", ["distance", "squared"])
+def test_likelihoods_of_views_are_averaged_and_far_views_have_no_say(logit: Any) -> None:
+    views, x = Perturbed(jitter, particles=3), points(4, 5)
+    model = build(inputs=views, pooling="likelihood", logit=logit)
+    alone = build(logit=logit)
+    each = torch.stack([alone.class_distances(views(x)[:, j]) for j in range(3)], 1)
+    if logit == "distance":
+        each = (each + 0.01).sqrt()
+    likelihood = (-each / model.log_temperature.exp()).exp().mean(1)
+    torch.testing.assert_close(model(x).probs, likelihood / likelihood.sum(1, keepdim=True))
+    one = build(inputs=Perturbed(jitter, particles=1), pooling="likelihood", logit=logit)
+    torch.testing.assert_close(one(x).probs, build(inputs=one.inputs, logit=logit)(x).probs)
+
+    def thrown(rows: Tensor, generator: torch.Generator) -> Tensor:
+        return torch.where(torch.arange(len(rows))[:, None] % 2 == 1, 1e4 * rows, rows)
+
+    near = build(inputs=Perturbed(thrown, particles=2), pooling="likelihood", logit=logit)
+    near.backbone = alone.backbone = nn.Linear(5, F).double()
+    torch.testing.assert_close(near(x).probs, alone(x).probs)
+
+
 def test_points_of_a_cloud_are_its_particles() -> None:
     backbone = nn.Sequential(nn.Linear(3, F), nn.Tanh())
     model = WassersteinClassifier(backbone, F, C, label_dim=D, inputs=PointCloud()).eval()
@@ -244,6 +306,9 @@ def test_bad_input_is_told() -> None:
         build(targets=LabelMeasures.random(C + 1, D))
     with pytest.raises(ValueError, match=r"`label_dim` should lie in .* noise in more dimensions"):
         WassersteinClassifier(nn.Identity(), 9, C, label_dim=9, invariance_weight=1.0)
+    for name in ("logit", "learn_from", "pooling"):
+        with pytest.raises(ValueError, match=f"`{name}` should be one of .*, got 'mean'"):
+            build(**{name: "mean"})
     with pytest.raises(ValueError, match="for an invariance term, got 'none'"):
         build(covariance="none", invariance_weight=1.0)
     for inputs, most in ((None, 1), (Perturbed(jitter, train_particles=(2, 7)), 7)):

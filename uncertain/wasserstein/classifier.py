@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -17,11 +18,20 @@ from uncertain.fit import Batch
 from uncertain.wasserstein.arguments import run_backbone
 from uncertain.wasserstein.finite import check_distances
 from uncertain.wasserstein.head import Covariance, GaussianHead, HeadOutput
-from uncertain.wasserstein.parts import DistanceParts, particle_spread
+from uncertain.wasserstein.inputs import Perturbed
+from uncertain.wasserstein.parts import DistanceParts, at_labels, averaged, particle_spread
+from uncertain.wasserstein.settings import (
+    STEIN_PARTICLES,
+    LearnFrom,
+    Logit,
+    Pooling,
+    check_invariance,
+    check_targets,
+)
 from uncertain.wasserstein.targets import LabelMeasures
 
-STEIN_PARTICLES, STEIN_DIMENSIONS = 8, 8
-"""Fewer particles, or more dimensions, and the particles' kernel discrepancy is noise."""
+_SOFTENED = 1e-2
+"""Added to a squared distance before its root: one more dimension, in which all classes are as far."""
 
 
 class WassersteinClassifier(nn.Module):
@@ -31,17 +41,21 @@ class WassersteinClassifier(nn.Module):
     to a Gaussian, and the squared distance of the row to class k is their mean,
 
     .. math:: D_k(x) = \frac1M \sum_j W_2^2\bigl(N(m_j, S_j), \gamma_k\bigr), \qquad
-              p(y = k \mid x) = \frac{\exp(-D_k / T)}{\sum_l \exp(-D_l / T)}
+              p(y = k \mid x) = \frac{\exp(-d_k^p / T)}{\sum_l \exp(-d_l^p / T)}
 
-    It is linear in the measure: unbiased at every M, so M may differ between training and use. The
-    objective is
+    :math:`D_k` is linear in the measure: unbiased at every M, so M may differ between training and use.
+    Here :math:`d_k = \sqrt{D_k}`. With p = 1 (``logit="distance"``) no odds are larger than the label
+    measures are apart, however far a row lies: :math:`\lvert d_k - d_l \rvert \le W_2(\gamma_k,
+    \gamma_l)`, by the triangle inequality. With p = 2 they grow with the distance without end, as those
+    of a linear layer. The objective is
 
     .. math:: -\log p(y \mid x) + \text{pull} \cdot (\text{location}_y + w\, \text{shape}_y)
               + \lambda\, \mathrm{KSD}^2(\text{particles}, \gamma_y)
 
-    averaged over rows by weight: location and shape are the two summands of :math:`D_y`, and the last
-    term, off by default, asks that the particles of a row, one draw from each of their Gaussians, be
-    distributed as the label measure of its class, that is, invariant under its diffusion.
+    averaged over rows by weight, the first term also over the views of a row, each on its own. Location
+    and shape are the two summands of :math:`D_y`. The last term, off by default, asks that the particles
+    of a row, one draw from each of their Gaussians, be distributed as the label measure of its class,
+    that is, invariant under its diffusion.
 
     With diagonal covariances :math:`W_2` is the Euclidean distance of (means, deviations): a class
     is then a prototype in 2 D dimensions, and what measures add over a plain prototype is the second
@@ -63,7 +77,15 @@ class WassersteinClassifier(nn.Module):
         shape_weight: w, of the shape in that distance.
         invariance_weight: lambda; the term takes part in steps with at least 8 particles (a quarter of
             those of ``Perturbed`` as it comes), and asks for at most 8 dimensions and a covariance.
-        temperature: Where T starts, above 0; D by default. It is learnt.
+        logit: What is divided by T: the ``distance``, p = 1, or ``squared``, p = 2.
+        learn_from: What the cross-entropy is of: every one of the ``particles``, or the ``measure``
+            that they make up, where hard views hide behind easy ones. By default of particles where
+            inputs are ``Perturbed``, else of the measure: one point of a cloud has no class.
+        pooling: How M particles make up a row's probabilities: by their mean ``distance``, or by their
+            mean ``likelihood``, :math:`p(y = k \mid x) \propto \sum_j \exp(-d_{kj}^p / T)`, where a view
+            that is far from every class has no say.
+        temperature: Where T starts, above 0; by default D for p = 2, a quarter of its root for p = 1.
+            It is learnt.
         seed: Of the head, the label measures and the draws of the last term in evaluation.
 
     Raises:
@@ -95,9 +117,12 @@ class WassersteinClassifier(nn.Module):
         centered: bool = False,
         targets: LabelMeasures | None = None,
         inputs: nn.Module | None = None,
-        pull: float = 0.01,
+        pull: float = 0.03,
         shape_weight: float = 1.0,
         invariance_weight: float = 0.0,
+        logit: Logit = "distance",
+        learn_from: LearnFrom | None = None,
+        pooling: Pooling = "distance",
         temperature: float | None = None,
         seed: int = 0,
     ) -> None:
@@ -115,14 +140,23 @@ class WassersteinClassifier(nn.Module):
         if targets is None:
             make = LabelMeasures.code_book if centered else LabelMeasures.random
             targets = make(num_classes, label_dim, seed=seed)
-        _check_targets(targets, num_classes, label_dim, centered, covariance)
-        _check_invariance(invariance_weight, label_dim, covariance, inputs)
-        start = float(label_dim) if temperature is None else temperature
+        check_targets(targets, num_classes, label_dim, centered, covariance)
+        check_invariance(invariance_weight, label_dim, covariance, inputs)
+        checks.check_choice("logit", logit, ("distance", "squared"))
+        if learn_from is None:
+            learn_from = "particles" if isinstance(inputs, Perturbed) else "measure"
+        checks.check_choice("learn_from", learn_from, ("particles", "measure"))
+        checks.check_choice("pooling", pooling, ("distance", "likelihood"))
+        usual = float(label_dim) if logit == "squared" else label_dim**0.5 / 4
+        start = usual if temperature is None else temperature
         checks.check_range("temperature", start, 0, open_low=True, open_high=True)
         self.num_features, self.num_classes, self.label_dim = num_features, num_classes, label_dim
         self.covariance, self.centered, self.temperature = covariance, centered, temperature
         self.pull, self.shape_weight, self.seed = pull, shape_weight, seed
         self.invariance_weight = invariance_weight
+        self.logit: Logit = logit
+        self.learn_from: LearnFrom = learn_from
+        self.pooling: Pooling = pooling
         self.backbone = backbone
         self.inputs = inputs
         self.targets = targets
@@ -141,7 +175,7 @@ class WassersteinClassifier(nn.Module):
             TypeError: Where x does not have the dtype of the backbone's weights.
             ValueError: Where x or what the backbone makes of it is not finite.
         """
-        logits = self._logits(self._read(x)[1])
+        logits = self._row_logits(self._read(x)[1])
         # torch's own check can not take no rows; numbers are finite by now.
         return Categorical(logits=logits, validate_args=None if len(logits) else False)
 
@@ -170,13 +204,13 @@ class WassersteinClassifier(nn.Module):
         )
 
     def _read(self, x: Any) -> tuple[HeadOutput, Wasserstein2Parts]:
-        """Return the Gaussians of a row and its distances, which are finite."""
+        """Return the Gaussians of a row's particles and their distances (N, M, C), which are finite."""
         features, measures = self._measured(x)
         if self.covariance == "full":  # Between matrices a distance has a check of its own.
             squares = [part.detach().square().flatten(2).sum(2) for part in measures]
             check_distances(x, features, squares[0] + squares[1])
         parts = self._distances(measures)
-        check_distances(x, features, parts.total())
+        check_distances(x, features, parts.total().sum(1))
         return measures, parts
 
     def class_distances(self, x: Any) -> Float[Tensor, "N C"]:
@@ -185,7 +219,7 @@ class WassersteinClassifier(nn.Module):
         Raises:
             ValueError: Where x or what the backbone makes of it is not finite.
         """
-        return self._total(self._read(x)[1])
+        return self._total(averaged(self._read(x)[1]))
 
     def distance(self, x: Any) -> Float[Tensor, " N"]:
         """Return the squared distance to the nearest class: larger for less certain.
@@ -208,7 +242,8 @@ class WassersteinClassifier(nn.Module):
         In training mode it may differ from call to call: call ``eval()`` first. ``between`` is NaN
         where a row is one particle.
         """
-        measures, parts = self._read(x)
+        measures, each = self._read(x)
+        parts = averaged(each)
         nearest = self._total(parts).argmin(-1)
         location, shape = (part.gather(1, nearest[:, None])[:, 0] for part in parts)
         return DistanceParts(nearest, location, shape, *particle_spread(*measures))
@@ -226,38 +261,57 @@ class WassersteinClassifier(nn.Module):
             TypeError: For labels that are not whole numbers.
         """
         y = self._checked(batch.y)
-        measures, parts = self._read(batch.x)
+        measures, each = self._read(batch.x)
         checks.check_same_length(x=measures.mean, y=y)
-        values = F.cross_entropy(self._logits(parts), y, reduction="none")
+        parts = averaged(each)
+        values = self._cross_entropy(each, y)
         if self.pull:
             pulled = parts.location + self.shape_weight * parts.shape
-            values = values + self.pull * _at(pulled, y)
+            values = values + self.pull * at_labels(pulled, y)
         if self.invariance_weight and measures.mean.shape[1] >= STEIN_PARTICLES:
-            values = values + self.invariance_weight * _at(self._invariance(measures), y)
+            values = values + self.invariance_weight * at_labels(self._invariance(measures), y)
         return batch.mean(values)
 
     def _distances(self, measures: HeadOutput) -> Wasserstein2Parts:
-        """Return location and shape (N, C), means over particles."""
+        """Return location and shape (N, M, C)."""
         deviations = self.targets.deviations()
         means = self.targets.means.to(deviations)
         mean, factor = measures
         if self.covariance == "full":
-            parts = gaussian_wasserstein2_parts(
+            return gaussian_wasserstein2_parts(
                 mean.unsqueeze(-2), factor.unsqueeze(-3), means, deviations, cholesky=True
             )
-            return Wasserstein2Parts(parts.location.mean(1), parts.shape.mean(1))
         # Diagonal covariances, or none: both parts are Euclidean, and a step is short.
-        location = squared_gaps(mean.unsqueeze(-2), means).mean(1)
+        location = squared_gaps(mean.unsqueeze(-2), means)
         if self.covariance == "none":
             return Wasserstein2Parts(location, deviations.square().sum(-1).expand_as(location))
-        return Wasserstein2Parts(location, squared_gaps(factor.unsqueeze(-2), deviations).mean(1))
+        return Wasserstein2Parts(location, squared_gaps(factor.unsqueeze(-2), deviations))
 
     def _total(self, parts: Wasserstein2Parts) -> Tensor:
         return parts.shape if self.centered else parts.total()
 
     def _logits(self, parts: Wasserstein2Parts) -> Tensor:
         total = self._total(parts)
+        if self.logit == "distance":
+            total = (total + _SOFTENED).sqrt()
         return -total / self.log_temperature.to(total).exp()
+
+    def _row_logits(self, each: Wasserstein2Parts) -> Tensor:
+        """Return the logits of a row (N, C) from the distances of its particles (N, M, C)."""
+        if self.pooling == "distance":
+            return self._logits(averaged(each))
+        logits = self._logits(each)
+        return logits.logsumexp(1) - math.log(logits.shape[1])
+
+    def _cross_entropy(self, each: Wasserstein2Parts, y: Tensor) -> Tensor:
+        """Return that of each row (N,): of its particles, one by one, or of their measure."""
+        if self.learn_from == "measure":
+            return F.cross_entropy(self._row_logits(each), y, reduction="none")
+        logits = self._logits(each)
+        rows, particles = logits.shape[:2]
+        labels = y.repeat_interleave(particles, dim=0)
+        values = F.cross_entropy(logits.flatten(0, 1), labels, reduction="none")
+        return values.unflatten(0, (rows, particles)).mean(1)
 
     def _checked(self, y: Any) -> Tensor:
         """Return labels (N,) as int64, or the share of each class (N, C)."""
@@ -291,52 +345,3 @@ class WassersteinClassifier(nn.Module):
         # Whitened by each class, so that the kernel's width fits all of them.
         points = (drawn.unsqueeze(1) - means[:, None]) / deviations[:, None]
         return stein_squared(points, -points)
-
-
-def _at(values: Tensor, y: Tensor) -> Tensor:
-    """Return each row's value at its label, or the mean by its shares."""
-    return values.gather(1, y[:, None])[:, 0] if y.ndim == 1 else (values * y).sum(-1)
-
-
-def _check_targets(
-    targets: LabelMeasures, num_classes: int, label_dim: int, centered: bool, covariance: Covariance
-) -> None:
-    if not isinstance(targets, LabelMeasures):
-        raise TypeError(f"`targets` should be LabelMeasures, got {type(targets).__name__}.")
-    checks.check_shape("targets.means", targets.means, (num_classes, label_dim))
-    if targets.centered != centered:
-        raise ValueError(
-            f"`targets.centered` should be {centered}, as `centered` is, got {targets.centered}."
-        )
-    if centered and covariance == "none":
-        raise ValueError(
-            "`covariance` should be 'diagonal' or 'full' where label measures are centred, got 'none': "
-            "a point mass is as far from every one of them as from any other, wherever it lies."
-        )
-
-
-def _check_invariance(
-    weight: float, label_dim: int, covariance: Covariance, inputs: nn.Module | None
-) -> None:
-    if not weight:
-        return
-    checks.check_range(
-        "label_dim",
-        label_dim,
-        1,
-        STEIN_DIMENSIONS,
-        hint="the invariance term is noise in more dimensions",
-    )
-    if covariance == "none":
-        raise ValueError(
-            "`covariance` should be 'diagonal' or 'full' for an invariance term, got 'none': point "
-            "masses are no Gaussian."
-        )
-    # Modules of a user's own may make as many particles as they like.
-    numbers = (1,) if inputs is None else getattr(inputs, "train_particles", (STEIN_PARTICLES,))
-    if max(numbers) < STEIN_PARTICLES:
-        raise ValueError(
-            f"`inputs` should make at least {STEIN_PARTICLES} particles a row in some training steps "
-            f"for an invariance term, got {max(numbers)} at most: pass "
-            f"Perturbed(..., train_particles=(1, 2, 4, {STEIN_PARTICLES}))."
-        )

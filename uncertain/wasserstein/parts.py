@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from uncertain.discrepancy import Wasserstein2Parts
+
 
 class DistanceParts(NamedTuple):
     """The squared distance to the nearest label measure, and what it is made of; all (N,).
@@ -39,3 +41,13 @@ def particle_spread(mean: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
     # The plain mean of squares would miss 1/M of it: the particles are off their own mean.
     between = off / (particles - 1) if particles > 1 else torch.full_like(off, torch.nan)
     return squares.mean(1), between
+
+
+def averaged(parts: Wasserstein2Parts) -> Wasserstein2Parts:
+    """Return means over particles, (N, C) of (N, M, C)."""
+    return Wasserstein2Parts(parts.location.mean(1), parts.shape.mean(1))
+
+
+def at_labels(values: Tensor, y: Tensor) -> Tensor:
+    """Return each row's value (N, C) at its label, or the mean by its shares (N, C)."""
+    return values.gather(1, y[:, None])[:, 0] if y.ndim == 1 else (values * y).sum(-1)

@@ -27,6 +27,10 @@ PAIRS = {
     "invariance_gain": ("wasserstein_invariance", DECLARED),
     "shape_weight_gain": ("wasserstein_shape", DECLARED),
     "covariance_gain": (DECLARED, "wasserstein_no_covariance"),
+    "pull_gain": ("wasserstein_no_covariance", "prototype_distance"),
+    "distance_gain": (DECLARED, "wasserstein_squared"),
+    "particles_gain": (DECLARED, "wasserstein_measure"),
+    "views_gain": ("wasserstein_views", "prototype_views"),
     "gain_over_wide_prototype": (DECLARED, "prototype_wide"),
 }
 """Gains that one thing makes: the model with it, and that without."""

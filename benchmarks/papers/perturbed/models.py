@@ -157,9 +157,28 @@ def prototype_model(task: Task, seed: int, *, label_dim: int = LABEL_DIM) -> OnF
     return OnFeatures(body, baselines.PrototypeHead(means, temperature=float(label_dim)))
 
 
-def _prototype(task: Task, seed: int, *, name: str, label_dim: int) -> dict[str, Model]:
-    model = prototype_model(task, seed, label_dim=label_dim)
-    return {name: as_model(fitted(task, model, seed))}
+def _prototype(task: Task, seed: int) -> dict[str, Model]:
+    model = fitted(task, prototype_model(task, seed), seed)
+    return {"prototype": as_model(model), "prototype_views": _likelihoods(task, model)}
+
+
+def _wide_prototype(task: Task, seed: int) -> dict[str, Model]:
+    model = prototype_model(task, seed, label_dim=2 * LABEL_DIM)
+    return {"prototype_wide": as_model(fitted(task, model, seed))}
+
+
+def _likelihoods(task: Task, model: OnFeatures) -> Model:
+    """Probabilities in proportion to the mean likelihood of a class over views of each row."""
+
+    def ask(x: Tensor) -> Answer:
+        generator = torch.Generator().manual_seed(0)
+        seen = task.perturb(x.repeat_interleave(TEST_VIEWS, dim=0), generator)
+        head: Any = model.head
+        away = torch.cdist(model.body(seen), head.means).square().unflatten(0, (-1, TEST_VIEWS))
+        logits = (-away / head.log_temperature.exp()).logsumexp(dim=1)
+        return Answer(logits.log_softmax(dim=1), away.mean(dim=1).amin(dim=1))
+
+    return ask
 
 
 HEADS = ("prototype_features", "cosine_features", "mahalanobis_features", "knn_features")
@@ -167,11 +186,8 @@ HEADS = ("prototype_features", "cosine_features", "mahalanobis_features", "knn_f
 GROUPS: tuple[Group, ...] = (
     Group(("softmax",), _plain),
     Group(("softmax_augmented", "softmax_views", "deep_ensemble", *HEADS), _augmented),
-    Group(("prototype",), functools.partial(_prototype, name="prototype", label_dim=LABEL_DIM)),
+    Group(("prototype", "prototype_views"), _prototype),
     # Means and deviations are twice the numbers: what they add may be room.
-    Group(
-        ("prototype_wide",),
-        functools.partial(_prototype, name="prototype_wide", label_dim=2 * LABEL_DIM),
-    ),
+    Group(("prototype_wide",), _wide_prototype),
 )
 """Models without measures: what a gain has to be held against."""

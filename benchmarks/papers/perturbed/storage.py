@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from uncertain import atomic
 
-VERSION = 1
+VERSION = 2
 """Raised with every change that makes stored results mean something else."""
 
 
