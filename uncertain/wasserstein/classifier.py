@@ -311,7 +311,8 @@ class WassersteinClassifier(nn.Module):
         rows, particles = logits.shape[:2]
         labels = y.repeat_interleave(particles, dim=0)
         values = F.cross_entropy(logits.flatten(0, 1), labels, reduction="none")
-        return values.unflatten(0, (rows, particles)).mean(1)
+        of_rows: Tensor = values.reshape(rows, particles).mean(1)
+        return of_rows
 
     def _checked(self, y: Any) -> Tensor:
         """Return labels (N,) as int64, or the share of each class (N, C)."""

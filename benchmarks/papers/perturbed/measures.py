@@ -62,7 +62,8 @@ class DrawnViews(nn.Module):
         """Return (N, M, ...)."""
         generator = torch.Generator().manual_seed(0)
         seen = self.perturb(x.repeat_interleave(self.number, dim=0), generator)
-        return seen.unflatten(0, (len(x), self.number))
+        views: Tensor = seen.unflatten(0, (len(x), self.number))
+        return views
 
 
 def trained(
