@@ -68,7 +68,7 @@ def test_certain_and_constant_fields_make_it_stationary() -> None:
         made.field_root.diagonal(dim1=1, dim2=2).fill_(-40.0)
         made.field_root.tril_(0)
     made.condition(x, y)
-    sparse = gp.SparseGP.from_data(x, y, inducing_points=x[:9], kernel="rbf")
+    sparse = gp.SparseGP.from_data(x, y, inducing_points=x[:9], kernel="squared_exponential")
     asked, _ = rows(6, seed=1)
     torch.testing.assert_close(made(asked).mean, sparse(asked).mean, rtol=1e-7, atol=1e-7)
     whole_bound = made.objective(whole(x, y)) - made.prior_divergence() / len(x)
@@ -96,7 +96,7 @@ def test_each_hidden_unit_has_a_mean_of_its_own_and_small_variances_at_the_start
     for layer in model.hidden:
         weights = layer.mean_module.weights[:, :, 0]
         torch.testing.assert_close(weights, torch.eye(3).double())
-    sparse = gp.SparseGP.from_data(x, y, num_inducing=9, kernel="rbf")
+    sparse = gp.SparseGP.from_data(x, y, num_inducing=9, kernel="squared_exponential")
     spread = model(x).component_distribution.loc.std(1)
     assert (spread < 0.2 * y.std()).all()
     with torch.no_grad():

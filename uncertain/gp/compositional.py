@@ -61,7 +61,9 @@ class Layer(_DeepGPLayer):  # type: ignore[misc]
         points = inducing_points if units is None else inducing_points.repeat(units, 1, 1)
         strategy = gpytorch.variational.VariationalStrategy(self, points, q)
         super().__init__(strategy, inputs, units)
-        self.covar_module = stationary("rbf", inputs, lengthscale=math.sqrt(inputs), batch=units)
+        self.covar_module = stationary(
+            "squared_exponential", inputs, lengthscale=math.sqrt(inputs), batch=units
+        )
         if units is None or slope is None:
             self.mean_module = gpytorch.means.ConstantMean()
         else:

@@ -5,16 +5,16 @@ r"""Covariances of GPyTorch, started where standardised inputs want them.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from uncertain import checks
+from uncertain.gp.kernels import DEGREES, KERNELS, Kernel
 from uncertain.predictive import import_quietly
 
-Kernel = Literal["matern52", "rbf"]
 SMALLEST_NOISE = 1e-6
 """Least variance of the noise, in units of the target's: what the factorisations can bear."""
 
@@ -23,7 +23,7 @@ def stationary(name: Kernel, inputs: int, *, lengthscale: float, batch: int | No
     r"""Return a scaled GPyTorch kernel with a lengthscale for each input, in float64.
 
     Args:
-        name: ``"matern52"`` or ``"rbf"``, the squared exponential.
+        name: ``"squared_exponential"``, ``"matern_3_2"`` or ``"matern_5_2"``.
         inputs: D.
         lengthscale: Where all of them start, above 0.
         batch: How many kernels of one shape; ``None`` for one without a batch dimension.
@@ -32,19 +32,19 @@ def stationary(name: Kernel, inputs: int, *, lengthscale: float, batch: int | No
         ValueError: For another name or numbers out of range.
 
     Example:
-        >>> kernel = stationary("rbf", 2, lengthscale=1.0)
+        >>> kernel = stationary("squared_exponential", 2, lengthscale=1.0)
         >>> rows = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
         >>> dense(kernel, rows[:1], rows)
         tensor([[1.0000, 0.1353]], dtype=torch.float64, grad_fn=...)
     """
-    checks.check_choice("kernel", name, ("matern52", "rbf"))
+    checks.check_choice("kernel", name, KERNELS)
     checks.check_range("lengthscale", lengthscale, 0, open_low=True)
     kernels = import_quietly("gpytorch").kernels
     shape = torch.Size() if batch is None else torch.Size([batch])
-    if name == "rbf":
+    if name == "squared_exponential":
         base = kernels.RBFKernel(ard_num_dims=inputs, batch_shape=shape)
     else:
-        base = kernels.MaternKernel(nu=2.5, ard_num_dims=inputs, batch_shape=shape)
+        base = kernels.MaternKernel(nu=DEGREES[name] / 2, ard_num_dims=inputs, batch_shape=shape)
     kernel = kernels.ScaleKernel(base, batch_shape=shape).double()
     base.lengthscale = lengthscale
     kernel.outputscale = 1.0

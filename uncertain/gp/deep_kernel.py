@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from uncertain import checks
-from uncertain.gp.covariances import Kernel, stationary
+from uncertain.gp.covariances import stationary
 from uncertain.gp.inducing import InducingPointGP, Whitened
+from uncertain.gp.kernels import Kernel
 from uncertain.gp.scaling import Scaling
 from uncertain.gp.sparse import checked_points, starting_points, stationary_response
 from uncertain.gp.training_data import checked_rows
@@ -38,7 +39,7 @@ class DeepKernelGP(InducingPointGP):
         scaling: Of inputs and target.
         latent_dim: Q.
         hidden: Width of every hidden layer.
-        kernel: ``"matern52"`` or ``"rbf"``, on the features, with a lengthscale for each.
+        kernel: ``"squared_exponential"``, ``"matern_3_2"`` or ``"matern_5_2"``, on the features, with a lengthscale for each.
         noise: Where the noise variance starts, in units of the target's, above 1e-6.
         rate: Of the natural-gradient steps, in (0, 1].
         jitter: Added to the diagonal of the inducing points' covariance, relative to its variance.
@@ -67,7 +68,7 @@ class DeepKernelGP(InducingPointGP):
         scaling: Scaling,
         latent_dim: int,
         hidden: Sequence[int] = (64, 32),
-        kernel: Kernel = "rbf",
+        kernel: Kernel = "squared_exponential",
         noise: float = 0.05,
         rate: float = 0.1,
         jitter: float = 1e-6,
@@ -99,7 +100,7 @@ class DeepKernelGP(InducingPointGP):
         hidden: Sequence[int] = (64, 32),
         num_inducing: int | None = None,
         inducing_points: Float[Tensor, "M D"] | None = None,
-        kernel: Kernel = "rbf",
+        kernel: Kernel = "squared_exponential",
         noise: float = 0.05,
         seed: int = 0,
     ) -> DeepKernelGP:

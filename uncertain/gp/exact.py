@@ -14,8 +14,9 @@ from torch import Tensor
 
 from uncertain import checks
 from uncertain.fit import Batch
-from uncertain.gp.covariances import Kernel, dense, diagonal, likelihood, stationary
+from uncertain.gp.covariances import dense, diagonal, likelihood, stationary
 from uncertain.gp.factors import cholesky
+from uncertain.gp.kernels import Kernel
 from uncertain.gp.plans import Phase
 from uncertain.gp.scaling import ScaledModel, Scaling, row_weights
 from uncertain.gp.training_data import checked_rows
@@ -52,7 +53,7 @@ class ExactGP(ScaledModel):
         targets: (N,), standardised.
         weights: (N,), at least 0.
         scaling: Of inputs and target.
-        kernel: ``"matern52"`` or ``"rbf"``, with a lengthscale for each input.
+        kernel: ``"squared_exponential"``, ``"matern_3_2"`` or ``"matern_5_2"``, with a lengthscale for each input.
         noise: Where the noise variance starts, in units of the target's, above 1e-6.
 
     Raises:
@@ -81,7 +82,7 @@ class ExactGP(ScaledModel):
         weights: Float[Tensor, " N"],
         *,
         scaling: Scaling,
-        kernel: Kernel = "matern52",
+        kernel: Kernel = "matern_5_2",
         noise: float = 0.05,
     ) -> None:
         super().__init__(scaling)
@@ -105,7 +106,7 @@ class ExactGP(ScaledModel):
         x: Float[Tensor, "N D"],
         y: Float[Tensor, " N"],
         *,
-        kernel: Kernel = "matern52",
+        kernel: Kernel = "matern_5_2",
         noise: float = 0.05,
         max_rows: int = MOST_ROWS,
     ) -> ExactGP:

@@ -128,7 +128,9 @@ class NonstationaryGP(InducingPointGP):
         super().__init__(count, rows=rows, scaling=scaling, noise=noise, rate=rate, jitter=jitter)
         self.members, self.draws, self.seed = members, draws, seed
         self.inducing_points = nn.Parameter(points)
-        self.field = stationary("rbf", inputs, lengthscale=math.sqrt(inputs), batch=inputs)
+        self.field = stationary(
+            "squared_exponential", inputs, lengthscale=math.sqrt(inputs), batch=inputs
+        )
         self.field.outputscale = 0.25
         self.log_lengthscale = nn.Parameter(points.new_full((inputs,), 0.5 * math.log(inputs)))
         self.field_mean = nn.Parameter(points.new_zeros(inputs, count))

@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from uncertain import checks
-from uncertain.gp.covariances import Kernel, dense, diagonal, stationary
+from uncertain.gp.covariances import dense, diagonal, stationary
 from uncertain.gp.inducing import InducingPointGP, Whitened
 from uncertain.gp.initialisation import cluster_centres
+from uncertain.gp.kernels import Kernel
 from uncertain.gp.scaling import Scaling
 from uncertain.gp.training_data import TrainingData, checked_inputs, checked_rows
 from uncertain.predictive import GaussianMarginal, import_quietly
@@ -35,7 +36,7 @@ class SparseGP(InducingPointGP):
         inducing_points: (M, D), of standardised inputs.
         rows: How many rows there are to train on.
         scaling: Of inputs and target.
-        kernel: ``"matern52"`` or ``"rbf"``, with a lengthscale for each input.
+        kernel: ``"squared_exponential"``, ``"matern_3_2"`` or ``"matern_5_2"``, with a lengthscale for each input.
         noise: Where the noise variance starts, in units of the target's, above 1e-6.
         rate: Of the natural-gradient steps, in (0, 1].
         jitter: Added to the diagonal of the inducing points' covariance, relative to its variance.
@@ -61,7 +62,7 @@ class SparseGP(InducingPointGP):
         *,
         rows: int,
         scaling: Scaling,
-        kernel: Kernel = "matern52",
+        kernel: Kernel = "matern_5_2",
         noise: float = 0.05,
         rate: float = 0.1,
         jitter: float = 1e-6,
@@ -84,7 +85,7 @@ class SparseGP(InducingPointGP):
         *,
         num_inducing: int | None = None,
         inducing_points: Float[Tensor, "M D"] | None = None,
-        kernel: Kernel = "matern52",
+        kernel: Kernel = "matern_5_2",
         noise: float = 0.05,
         seed: int = 0,
     ) -> SparseGP:
