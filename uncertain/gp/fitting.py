@@ -18,7 +18,11 @@ from torch import Tensor, nn
 
 from uncertain import atomic, checks
 from uncertain import fit as training
-from uncertain.gp.plans import Phase, checked_plan, plan_of
+from uncertain.gp.plans import Phase, after_race, checked_plan, plan_of
+from uncertain.gp.restarts import Race, improve_start
+from uncertain.gp.thin_deep_gp import ThinDeepGP
+
+_STARTS = 6
 
 
 class Fitted(NamedTuple):
@@ -29,12 +33,14 @@ class Fitted(NamedTuple):
         objective: (steps,) the objective at every step of every phase, in nats a row.
         stopped_early: Whether held-out rows ended it.
         seconds: Wall time.
+        race: How the starts compared, where several ran.
     """
 
     model: nn.Module
     objective: NDArray[np.float64]
     stopped_early: bool
     seconds: float
+    race: Race | None = None
 
 
 def fit(
@@ -42,6 +48,7 @@ def fit(
     data: Any,
     *,
     plan: Sequence[Phase] | None = None,
+    starts: int | None = None,
     held_out: float = 0.0,
     patience: int = 10,
     progress: bool = False,
@@ -58,6 +65,9 @@ def fit(
         model: Made by ``from_data``, say; trained in place, on the device of its parameters.
         data: ``(x, y)`` or ``(x, y, weight)``, tensors with one row an entry.
         plan: Phases; by default those of the model.
+        starts: How many starts race before the first phase, on 500 rows at most; 0 for none. By
+            default 6 for a ``ThinDeepGP`` with one hidden layer and Gaussian noise, whose bound has
+            many poor optima. Other models start where they are.
         held_out: The share of rows, in [0, 1), drawn at random, that the last phase is stopped by:
             they train nothing until the end, when the posterior is conditioned on them too.
         patience: Stop after this many scores in a row without a better one.
@@ -85,10 +95,15 @@ def fit(
     """
     started = time.monotonic()
     x, y, weight = _columns(data)
-    phases = checked_plan(plan_of(model, len(x)) if plan is None else plan)
+    raced = _racing(model, starts)
+    usual = after_race(len(x)) if raced else plan_of(model, len(x))
+    phases = checked_plan(usual if plan is None else plan)
     checks.check_range("held_out", held_out, 0, 1, open_high=True)
     kept, held = _split(len(x), held_out, seed)
     kept = kept.to(weight)
+    race = None
+    if isinstance(model, ThinDeepGP) and raced:
+        race = improve_start(model, x, y, weight * kept, starts=raced, seed=seed)
     traces, stopped = [], False
     for place, phase in enumerate(phases):
         extra = [*callbacks]
@@ -108,7 +123,25 @@ def fit(
     if callable(condition):
         device = next(model.parameters()).device
         condition(x.to(device), y.to(device), weight.to(device))
-    return Fitted(model.eval(), np.concatenate(traces), stopped, time.monotonic() - started)
+    return Fitted(model.eval(), np.concatenate(traces), stopped, time.monotonic() - started, race)
+
+
+def _racing(model: nn.Module, starts: int | None) -> int:
+    """Return how many starts race.
+
+    Raises:
+        ValueError: Where starts are asked for and the model has no race.
+    """
+    able = type(model) is ThinDeepGP
+    if starts is None:
+        return _STARTS if able else 0
+    checks.check_range("starts", starts, 0)
+    if starts and not able:
+        raise ValueError(
+            f"`starts` should be 0 for a {type(model).__name__}, got {starts}: only a ThinDeepGP with "
+            "one hidden layer and Gaussian noise races."
+        )
+    return starts
 
 
 def _train(

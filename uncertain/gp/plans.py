@@ -8,7 +8,7 @@ from torch import nn
 
 from uncertain import checks
 
-_WHOLE, _BATCH = 2000, 1000
+_RACED, _WHOLE, _BATCH = 500, 2000, 1000
 
 
 class Phase(NamedTuple):
@@ -52,6 +52,23 @@ def plan_of(model: nn.Module, rows: int) -> tuple[Phase, ...]:
     if callable(own):
         return tuple(own())
     return (Phase(1000, batch_size=None if rows <= _WHOLE else _BATCH),)
+
+
+def after_race(rows: int) -> tuple[Phase, ...]:
+    """Return the phases of a model whose start has been trained on some of its rows already.
+
+    Args:
+        rows: How many there are.
+
+    Example:
+        >>> [phase.batch_size for phase in after_race(10**6)]
+        [1000]
+    """
+    if rows <= _RACED:
+        return (Phase(100, rate=0.005),)
+    if rows <= _WHOLE:
+        return (Phase(400),)
+    return (Phase(3000, batch_size=_BATCH),)
 
 
 def checked_plan(plan: Any) -> tuple[Phase, ...]:
