@@ -67,7 +67,7 @@ def fit(
         plan: Phases; by default those of the model.
         starts: How many starts race before the first phase, on 500 rows at most; 0 for none. By
             default 6 for a ``ThinDeepGP`` with one hidden layer and Gaussian noise, whose bound has
-            many poor optima. Other models start where they are.
+            many poor optima; none for other models, or with a plan of your own.
         held_out: The share of rows, in [0, 1), drawn at random, that the last phase is stopped by:
             they train nothing until the end, when the posterior is conditioned on them too.
         patience: Stop after this many scores in a row without a better one.
@@ -85,7 +85,7 @@ def fit(
             last good state, and the folder the last checkpoint.
 
     Example:
-        >>> from uncertain.gp import Phase, ThinDeepGP
+        >>> from uncertain.gp import Phase, ThinDeepGP, fit
         >>> x = torch.rand(60, 2, generator=torch.Generator().manual_seed(0))
         >>> y = (6 * x[:, 0]).sin()
         >>> model = ThinDeepGP.from_data(x, y, num_inducing=15)
@@ -95,7 +95,7 @@ def fit(
     """
     started = time.monotonic()
     x, y, weight = _columns(data)
-    raced = _racing(model, starts)
+    raced = _racing(model, starts, default=0 if plan else _STARTS)
     usual = after_race(len(x)) if raced else plan_of(model, len(x))
     phases = checked_plan(usual if plan is None else plan)
     checks.check_range("held_out", held_out, 0, 1, open_high=True)
@@ -126,7 +126,7 @@ def fit(
     return Fitted(model.eval(), np.concatenate(traces), stopped, time.monotonic() - started, race)
 
 
-def _racing(model: nn.Module, starts: int | None) -> int:
+def _racing(model: nn.Module, starts: int | None, *, default: int) -> int:
     """Return how many starts race.
 
     Raises:
@@ -134,7 +134,7 @@ def _racing(model: nn.Module, starts: int | None) -> int:
     """
     able = type(model) is ThinDeepGP
     if starts is None:
-        return _STARTS if able else 0
+        return default if able else 0
     checks.check_range("starts", starts, 0)
     if starts and not able:
         raise ValueError(

@@ -96,28 +96,27 @@ def bounds(starts: Mapping[str, Tensor], rows: Rows, *, jitter: float) -> Bounds
 def descend(
     starts: dict[str, Tensor],
     rows: Rows,
+    adam: Adam,
     *,
     jitter: float,
     steps: Sequence[float | None],
     rate: float,
     falling: bool,
-    state: Adam | None = None,
-) -> tuple[Float[Tensor, " R"], Adam]:
+) -> Float[Tensor, " R"]:
     """Take steps of Adam on every start, in place; a start whose matrices fail stays where it is.
 
     Args:
         starts: As for ``bounds``.
         rows: The data.
+        adam: Made for these starts; it remembers earlier steps.
         jitter: Of the model.
         steps: For every step the noise variance that is held, or ``None`` to train it.
         rate: The learning rate.
         falling: Whether it falls to a tenth along half a cosine.
-        state: Of earlier steps.
 
     Returns:
-        The bounds before the last step, and the state to go on with.
+        (R,) the bounds before the last step; minus infinity for a start whose matrices failed.
     """
-    adam = Adam(starts) if state is None else state
     found = torch.full_like(starts["log_noise"], -torch.inf)
     for place, held in enumerate(steps):
         if held is not None:
@@ -138,7 +137,7 @@ def descend(
             },
             rate * (_FLOOR + (1 - _FLOOR) * along),
         )
-    return found, adam
+    return found
 
 
 class Adam:

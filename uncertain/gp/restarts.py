@@ -84,30 +84,28 @@ def improve_start(
     stacked = {name: t[order].clone() for name, t in stacked.items()}
     low = min(_NOISE, max(_LEAST, 0.3 * float(plain.noise)))
     schedule = _lowered(_NOISE, low, sum(_HEATS))
-    state: race.Adam | None = None
+    adam = race.Adam(stacked)
     lost: list[float] = []
-    place, left = 0, len(order)
+    place = 0
     for steps in _HEATS:
+        heat = schedule[place : place + steps]
         with torch.enable_grad():
-            found, state = race.descend(
-                stacked, rows, jitter=jitter, steps=schedule[place : place + steps],
-                rate=_RATE, falling=False, state=state,
-            )  # fmt: skip
-        place, left = place + steps, max(1, left // 3)
+            found = race.descend(
+                stacked, rows, adam, jitter=jitter, steps=heat, rate=_RATE, falling=False
+            )
+        left = 1 if place else max(1, len(found) // 3)
+        place += steps
         order = found.argsort(descending=True)
         lost = [*found[order[left:]].tolist(), *lost]
         stacked = {name: t[order[:left]].clone() for name, t in stacked.items()}
-        state.keep(order[:left])
-    best = {name: t[:1].clone() for name, t in stacked.items()}
-    state.keep(torch.tensor([0], device=rows.x.device))
-    lost = [*found[order[1:left]].tolist(), *lost]
+        adam.keep(order[:left])
     with torch.enable_grad():
-        found, _ = race.descend(
-            best, rows, jitter=jitter, steps=[None] * _FINAL, rate=_RATE, falling=True, state=state
+        found = race.descend(
+            stacked, rows, adam, jitter=jitter, steps=[None] * _FINAL, rate=_RATE, falling=True
         )
     if bool(found.isfinite().all()):
         for name, parameter in model.named_parameters():
-            parameter.copy_(best[name][0])
+            parameter.copy_(stacked[name][0])
     return Race((float(found[0]), *lost), len(rows.x))
 
 
