@@ -105,8 +105,8 @@ class Deformation(nn.Module):
     ) -> tuple[Float[Tensor, "N Q"], Float[Tensor, "N Q"]]:
         """Return the mean and the variance of h at every row; the matrix is that at ``at``, or at x."""
         checks.check_shape("x", x, ("N", self.input_dim))
-        columns, variance = self._columns(x if at is None else at)
-        wide = self._features(x)
+        columns, variance = self.columns(x if at is None else at)
+        wide = self.features(x)
         mean = torch.einsum("nqd,nd->nq", columns, wide)
         spread = variance * wide.square().sum(1, keepdim=True)
         return mean, spread.clamp(min=SMALLEST_VARIANCE)
@@ -118,7 +118,7 @@ class Deformation(nn.Module):
 
         The column of the bias is left out: see :meth:`offset`.
         """
-        columns, variance = self._columns(at)
+        columns, variance = self.columns(at)
         return columns[..., : self.input_dim], variance
 
     def offset(self, at: Float[Tensor, "N P"]) -> Float[Tensor, "N Q"]:
@@ -126,10 +126,13 @@ class Deformation(nn.Module):
 
         Its variance is that of the other entries of a row.
         """
-        columns, variance = self._columns(at)
+        columns, variance = self.columns(at)
         return columns[..., self.input_dim] if self.bias else torch.zeros_like(variance)
 
-    def _columns(self, at: Tensor) -> tuple[Tensor, Tensor]:
+    def columns(
+        self, at: Float[Tensor, "N P"]
+    ) -> tuple[Float[Tensor, "N Q C"], Float[Tensor, "N Q"]]:
+        """Return what ``matrix`` does, with the column of the bias as the last."""
         checks.check_shape("x", at, ("N", self.inducing_points.shape[1]))
         response = self.responses(at)
         variance = self.log_variance.double().exp()
@@ -138,7 +141,8 @@ class Deformation(nn.Module):
         mean = torch.einsum("qmn,qmd->nqd", response, self.mean.double())
         return variance.sqrt()[:, None] * mean, (variance[:, None] * (1 - known)).T.clamp(min=0)
 
-    def _features(self, x: Tensor) -> Tensor:
+    def features(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N C"]:
+        """Return what the matrix multiplies: the rows, with a 1 at the end where there is a bias."""
         wide = x.to(torch.float64)
         return torch.cat([wide, torch.ones_like(wide[:, :1])], 1) if self.bias else wide
 

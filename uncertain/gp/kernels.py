@@ -20,7 +20,9 @@ DEGREES = {"matern_3_2": 3, "matern_5_2": 5}
 _SMALLEST = 1e-30
 
 
-def unit_kernel(a: Float[Tensor, "*q M D"], b: Float[Tensor, "*q N D"]) -> Float[Tensor, "*q M N"]:
+def unit_kernel(
+    a: Float[Tensor, "... M D"], b: Float[Tensor, "... N D"]
+) -> Float[Tensor, "... M N"]:
     r"""Return :math:`\exp(-\frac12 \lVert a_i - b_j \rVert^2)` as a matrix product.
 
     Example:
@@ -32,8 +34,8 @@ def unit_kernel(a: Float[Tensor, "*q M D"], b: Float[Tensor, "*q N D"]) -> Float
 
 
 def base_kernel(
-    a: Float[Tensor, "*q M D"], b: Float[Tensor, "*q N D"], kind: Kernel
-) -> Float[Tensor, "*q M N"]:
+    a: Float[Tensor, "... M D"], b: Float[Tensor, "... N D"], kind: Kernel
+) -> Float[Tensor, "... M N"]:
     r"""Return a kernel of the distance r between points; at r = 0 it is one.
 
     .. math:: e^{-r^2 / 2}, \qquad (1 + \sqrt3 r)\, e^{-\sqrt3 r}, \qquad

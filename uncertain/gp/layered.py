@@ -13,17 +13,18 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MixtureSameFamily, Normal
+from torch.distributions import Distribution, MixtureSameFamily
 
 from uncertain import checks
 from uncertain.fit import Batch
 from uncertain.gp import sites
 from uncertain.gp.deformation import SMALLEST_VARIANCE, Deformation
+from uncertain.gp.expectations import closed_sites, drawn_sites, over_nodes
 from uncertain.gp.exponentials import chunk_numbers
 from uncertain.gp.factors import cholesky
 from uncertain.gp.initialisation import start_stack
 from uncertain.gp.kernels import KERNELS, Kernel, base_kernel
-from uncertain.gp.layers import Latent, antithetic_nodes, gains, inner_width, through
+from uncertain.gp.layers import Latent, antithetic_nodes, inner_width, through
 from uncertain.gp.likelihoods import (
     SMALLEST_NOISE,
     GaussianNoise,
@@ -33,7 +34,8 @@ from uncertain.gp.likelihoods import (
     Units,
     named,
 )
-from uncertain.gp.thin_deep_gp import ThinDeepGP, output_dtype
+from uncertain.gp.readable import output_dtype
+from uncertain.gp.thin_deep_gp import ThinDeepGP
 from uncertain.gp.training_data import given_points, standardised_inputs
 from uncertain.predictive import GaussianMarginal, mixture
 from uncertain.predictive.nodes import normal_nodes
@@ -88,7 +90,7 @@ class LayeredThinDeepGP(ThinDeepGP):
         (torch.Size([3, 128]), 2)
     """
 
-    draws: Tensor
+    step: Tensor
 
     def __init__(
         self,
@@ -115,12 +117,11 @@ class LayeredThinDeepGP(ThinDeepGP):
         self.kernel, self.samples = kernel, samples
         points, count = self.inducing_points.detach(), self.likelihood.functions
         self.log_amplitude = nn.Parameter(points.new_zeros(count))
-        self._buffer_scaling(
-            input_scaling, target_scaling or (points.new_zeros(1), points.new_ones(1))
-        )
+        scaling = target_scaling or (points.new_zeros(1), points.new_ones(1))
+        self._buffer_scaling(input_scaling, scaling, points)
         self.register_buffer("cross", points.new_zeros(count, len(points)))
         self.register_buffer("second", points.new_zeros(count, len(points), len(points)))
-        self.register_buffer("draws", torch.zeros((), dtype=torch.long, device=points.device))
+        self.register_buffer("step", torch.zeros((), dtype=torch.long, device=points.device))
         self._inner = inner_width(self.layers)
         self._nodes = normal_nodes(members, self._inner + hidden.latent_dim + count, seed)
         half = normal_nodes(_FIXED // 2, self._inner + hidden.latent_dim, seed)
@@ -293,23 +294,6 @@ class LayeredThinDeepGP(ThinDeepGP):
         parameters = (loc, self.scale * spread.sqrt(), self.scale * noise.sqrt())
         return likelihood.of_outputs(GaussianMarginal, *(p.to(output_dtype(x)) for p in parameters))
 
-    def latent(self, x: Float[Tensor, "N D"]) -> Distribution:
-        """Return the posterior of the last h, over Q dimensions in units of f's lengthscale.
-
-        With several layers, a mixture over fixed nodes of the layers below.
-        """
-        found = self._through(self._standardised(x))
-        mean, spread = (
-            t.unflatten(0, (len(x), found.nodes)).to(output_dtype(x))
-            for t in (found.mean, found.variance.sqrt())
-        )
-        members = Independent(Normal(mean, spread), 1)
-        return mixture(members) if self.inner else Independent(Normal(mean[:, 0], spread[:, 0]), 1)
-
-    def gains(self) -> Float[Tensor, " L"]:
-        """Return how much each hidden layer stretches small distances under its prior, (L,)."""
-        return gains(self.layers)
-
     def noise_variance(self) -> Float[Tensor, " T"]:
         """Return the variance of the noise in units of the target's variance, (T,).
 
@@ -340,45 +324,19 @@ class LayeredThinDeepGP(ThinDeepGP):
     def _closed_sites(
         self, x: Tensor, y: Tensor, weight: Tensor, nodes: Tensor, before: sites.Posteriors
     ) -> sites.Sites:
-        found, y, weight = self._repeated(x, y, weight, nodes)
-        mean, variance = found.mean.new_zeros(2, len(weight), self.likelihood.functions)
-        if not isinstance(self.likelihood, GaussianNoise):
-            with torch.no_grad():  # Where the quadratics touch.
-                mean, variance = sites.averaged_moments(
-                    self._processes(), before, found.mean, found.variance
-                )
-        quadratic = self.likelihood.quadratic(y, mean, variance.clamp(min=SMALLEST_VARIANCE))
-        return sites.averaged_sites(
-            self._processes(), found.mean, found.variance, quadratic, weight
-        )
+        found = through(self.layers, x, nodes)
+        mean, variance, y, weight = over_nodes(found, y, weight, found.nodes)
+        given = (self.likelihood, self._processes(), before)
+        return closed_sites(*given, mean=mean, variance=variance, y=y, weight=weight)
 
     def _drawn_sites(
         self, x: Tensor, y: Tensor, weight: Tensor, nodes: Tensor, before: sites.Posteriors
     ) -> tuple[sites.Sites, Tensor]:
-        """Return the sites at draws of the last layer, and the bound at the posterior as it is."""
-        found, y, weight = self._repeated(x, y, weight, nodes)
-        top = nodes[..., self._inner :].expand(len(x), -1, -1).flatten(0, 1)
-        h = found.mean + found.variance.sqrt() * top.to(found.mean)
-        processes = self._processes()
-        responses = processes.responses(h)
-        mean, variance = sites.known_moments(processes, before, responses)
-        variance = variance.clamp(min=SMALLEST_VARIANCE)
-        expected = self.likelihood.expected(y, mean, variance)
-        bound = (weight * expected).sum() - sites.divergence(before)
-        with torch.no_grad():
-            quadratic = self.likelihood.quadratic(y, mean, variance)
-            return sites.known_sites(processes, responses, quadratic, weight), bound
-
-    def _repeated(
-        self, x: Tensor, y: Tensor, weight: Tensor, nodes: Tensor
-    ) -> tuple[Latent, Tensor, Tensor]:
-        """Put rows through the layers; repeat targets and share weights among their nodes."""
         found = through(self.layers, x, nodes)
-        times = nodes.shape[1] if not self.closed else found.nodes
-        if found.nodes != times:  # One hidden layer whose own draws are still to come.
-            rows, at, mean, variance = (t.repeat_interleave(times, 0) for t in found[:4])
-            found = Latent(rows, at, mean, variance, times)
-        return found, y.repeat_interleave(times, 0), weight.repeat_interleave(times, 0) / times
+        mean, variance, y, weight = over_nodes(found, y, weight, nodes.shape[1])
+        top = nodes[..., self._inner :].expand(len(x), -1, -1).flatten(0, 1)
+        h = mean + variance.sqrt() * top.to(mean)
+        return drawn_sites(self.likelihood, self._processes(), before, h=h, y=y, weight=weight)
 
     def _functions(self, x: Tensor, *, exact: bool = False) -> tuple[Tensor, Tensor]:
         """Return the mean and the variance of f at every node, (N, S, F)."""
@@ -412,11 +370,29 @@ class LayeredThinDeepGP(ThinDeepGP):
     def _drawn(self, rows: int) -> Float[Tensor, "N S K"]:
         """Return new draws; their count is a buffer, so that a resumed run goes on as it would have."""
         device = self.cross.device
-        seed = (self.seed * 1_000_003 + int(self.draws)) % 2**63
+        seed = (self.seed * 1_000_003 + int(self.step)) % 2**63
         generator = torch.Generator(device).manual_seed(seed)
-        self.draws += 1
+        self.step += 1
         width = self._inner + (0 if self.closed else self.hidden.latent_dim)
         return antithetic_nodes(rows, self.samples, width, generator, self.cross)
+
+    def _output(self) -> tuple[sites.Processes, sites.Posteriors]:
+        return self._processes(), self._posteriors()
+
+    def _noise(self) -> Tensor:
+        if not isinstance(self.likelihood, GaussianNoise):
+            raise TypeError(
+                f"`joint` should be asked of a model with Gaussian noise, got "
+                f"{type(self.likelihood).__name__}: take `draws`."
+            )
+        return self.noise_variance()
+
+    def _given(self, functions: Tensor) -> Tensor:
+        likelihood = self.likelihood
+        if not isinstance(likelihood, Regression):
+            return functions[..., 0] if functions.shape[-1] == 1 else functions
+        found: Tensor = self.loc + self.scale * functions[..., : likelihood.width]
+        return found[..., 0] if likelihood.outputs is None else found
 
     def _processes(self) -> sites.Processes:
         z = self.inducing_points
@@ -455,19 +431,3 @@ class LayeredThinDeepGP(ThinDeepGP):
                 f"{type(self.likelihood).__name__}: `forward` has its class probabilities."
             )
         return self.likelihood
-
-    def _read_at(self, x: Tensor | None) -> tuple[Tensor, Tensor]:
-        rows = self.layers[0].inducing_points if x is None else self._standardised(x)
-        found = self._through(rows)
-        return found.rows, found.at
-
-    def _matrix(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        found = self._through(self._standardised(x))
-        matrix, variance = self.hidden.matrix(found.at)
-        shape = (len(x), found.nodes)
-        return matrix.unflatten(0, shape), variance.unflatten(0, shape)
-
-    def _latent_mean(self, x: Tensor) -> Tensor:
-        found = self._through(self._standardised(x))
-        mean: Tensor = found.mean.unflatten(0, (len(x), found.nodes)).mean(1)
-        return mean

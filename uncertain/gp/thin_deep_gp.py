@@ -7,17 +7,17 @@ members of a prediction.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MixtureSameFamily, Normal
+from torch.distributions import Distribution, MixtureSameFamily
 
 from uncertain import checks
 from uncertain.fit import Batch
-from uncertain.gp import prediction, reading
+from uncertain.gp import prediction
 from uncertain.gp.bounds import (
     Posterior,
     Statistics,
@@ -26,14 +26,15 @@ from uncertain.gp.bounds import (
     statistics,
     uncollapsed_bound,
 )
-from uncertain.gp.deformation import SMALLEST_VARIANCE, Deformation, keep_float64
+from uncertain.gp.deformation import SMALLEST_VARIANCE, Deformation
 from uncertain.gp.factors import cholesky
 from uncertain.gp.initialisation import start
 from uncertain.gp.kernels import Kernel, unit_kernel
-from uncertain.gp.layers import gains
+from uncertain.gp.layers import Latent, through
 from uncertain.gp.likelihoods import SMALLEST_NOISE, Likelihood, LikelihoodName
+from uncertain.gp.readable import ReadableProcess, output_dtype
+from uncertain.gp.sites import Posteriors, Processes
 from uncertain.gp.training_data import (
-    checked_inputs,
     checked_rows,
     checked_targets,
     given_points,
@@ -44,7 +45,7 @@ from uncertain.predictive.nodes import normal_nodes
 _ROWS = 4096
 
 
-class ThinDeepGP(nn.Module):
+class ThinDeepGP(ReadableProcess):
     r"""One hidden layer: :math:`y = f(W(x)\,x) + \varepsilon`, with Gaussian processes for f and W.
 
     Trained without Monte-Carlo noise: the expectations of a squared-exponential kernel over the
@@ -88,10 +89,6 @@ class ThinDeepGP(nn.Module):
         (torch.Size([3]), torch.float32)
     """
 
-    input_loc: Tensor
-    input_scale: Tensor
-    loc: Tensor
-    scale: Tensor
     cross: Tensor
     second: Tensor
 
@@ -122,7 +119,7 @@ class ThinDeepGP(nn.Module):
         self.inducing_points = nn.Parameter(points)
         self.log_amplitude = nn.Parameter(points.new_zeros(()))
         self.log_noise = nn.Parameter(points.new_tensor(noise - SMALLEST_NOISE).log())
-        self._buffer_scaling(input_scaling, target_scaling)
+        self._buffer_scaling(input_scaling, target_scaling, points)
         self.register_buffer("cross", points.new_zeros(len(points)))
         self.register_buffer("second", points.new_zeros(len(points), len(points)))
         self._nodes = normal_nodes(members, hidden.latent_dim, seed)
@@ -294,94 +291,9 @@ class ThinDeepGP(nn.Module):
         found = prediction.averaged(self._process(), mean, variance)
         return self._marginal(found, x)
 
-    def latent(self, x: Float[Tensor, "N D"]) -> Distribution:
-        """Return the posterior of h = W(x) x, over Q dimensions in units of f's lengthscale."""
-        mean, variance = self.hidden(self._standardised(x))
-        dtype = output_dtype(x)
-        return Independent(Normal(mean.to(dtype), variance.sqrt().to(dtype)), 1)
-
-    def local_metric(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D D"]:
-        r"""Return the pull-back metric :math:`J^\top J`, J the derivative of the mean of h.
-
-        In units of f's lengthscale squared a unit of x squared: along a unit vector v the model
-        varies on a lengthscale of :math:`(v^\top J^\top J v)^{-1/2}`. Only h is identified by data, so
-        this, not W itself, is what to look at first.
-        """
-        jacobian = reading.jacobian(self._latent_mean, x)
-        return (jacobian.mT @ jacobian).to(output_dtype(x))
-
-    def metric_field(
-        self, x: Float[Tensor, "N D"], *, levels: Sequence[float] = (0.05, 0.5, 0.95)
-    ) -> reading.MetricField:
-        r"""Return :math:`\mathrm E\,W^\top W` at every row, with eigenvalues and their quantiles.
-
-        Args:
-            x: (N, D).
-            levels: Of the posterior quantiles, each in (0, 1).
-        """
-        checks.check_range("levels", levels, 0, 1, open_low=True, open_high=True)
-        with torch.no_grad():
-            matrix, variance = self._matrix(x)
-        found = reading.metric_field(
-            matrix,
-            variance,
-            scale=self.input_scale,
-            jacobian=reading.jacobian(self._latent_mean, x),
-            levels=levels,
-        )
-        return reading.MetricField(*(t.to(output_dtype(x)) for t in found))
-
-    @torch.no_grad()
-    def relevance(self, x: Float[Tensor, "N D"] | None = None) -> Float[Tensor, " Q"]:
-        r"""Return how much each latent row is used, :math:`\frac1N \sum_n \mathrm E \lVert W_q(x_n)
-        \rVert^2`, in units of the standardised inputs.
-
-        A bias column counts by its variance over rows: a constant shifts h and changes nothing.
-
-        Args:
-            x: (N, D) rows to average over; by default the inducing points of W.
-
-        Returns:
-            (Q,) numbers, near 0 for a row that training has pruned.
-        """
-        return reading.relevance(self.hidden, self._read_at(x)[1])
-
-    @torch.no_grad()
-    def bias_share(self, x: Float[Tensor, "N D"] | None = None) -> Float[Tensor, ""]:
-        r"""Return the share of the variance of h over rows that the bias column carries.
-
-        :math:`V_b / (V_b + V_x)`, the variances over rows and the posterior, summed over latent
-        rows, of the bias column and of :math:`W(x)\,x` without it. Near 1 the model is an ordinary
-        deep process: its metric field says nothing, and its local metric does.
-
-        Args:
-            x: (N, D) rows to average over; by default the inducing points of W.
-
-        Returns:
-            A number in [0, 1]; 0 for a model without that column.
-        """
-        return reading.bias_share(self.hidden, *self._read_at(x))
-
-    def gains(self) -> Float[Tensor, " L"]:
-        """Return how much each hidden layer stretches small distances under its prior, (L,).
-
-        See :func:`uncertain.gp.layers.gains`: layers start at 1 at most; far above it, the layer
-        tears near inputs apart.
-        """
-        return gains([self.hidden])
-
     def noise_variance(self) -> Float[Tensor, ""]:
         """Return the variance of the noise in units of the target's variance; above 1e-6."""
         return self.log_noise.exp() + SMALLEST_NOISE
-
-    def _read_at(self, x: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return rows, and where the top layer's matrix is looked up for them."""
-        rows = self.hidden.inducing_points if x is None else self._standardised(x)
-        return rows, rows
-
-    def _matrix(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        matrix, variance = self.hidden.matrix(self._standardised(x))
-        return matrix[:, None], variance[:, None]
 
     def hold_noise(self, variance: float | None) -> None:
         """Hold the noise at a variance, in units of the target's, or train it from where it is.
@@ -396,14 +308,16 @@ class ThinDeepGP(nn.Module):
         self.log_noise.requires_grad = False
         self.log_noise.fill_(math.log(variance - SMALLEST_NOISE))
 
-    def _latent_mean(self, x: Tensor) -> Tensor:
-        mean: Tensor = self.hidden(self._standardised(x))[0]
-        return mean
+    def _through(self, x: Tensor) -> Latent:
+        return through(self.layers, x, x.new_zeros(1, 1, 0))
 
-    def _standardised(self, x: Any) -> Float[Tensor, "N D"]:
-        checked_inputs(x, len(self.input_loc))
-        rows: Tensor = (x.to(torch.float64) - self.input_loc) / self.input_scale
-        return rows
+    def _output(self) -> tuple[Processes, Posteriors]:
+        points, factor, posterior, amplitude = self._process()
+        processes = Processes(points, factor, amplitude[None], "squared_exponential")
+        return processes, Posteriors(posterior.mean[None], posterior.factor[None])
+
+    def _noise(self) -> Tensor:
+        return self.noise_variance()[None]
 
     def _target(self, y: Any, count: int) -> Float[Tensor, " N"]:
         return (checked_targets(y, count).to(self.loc) - self.loc) / self.scale
@@ -453,31 +367,3 @@ class ThinDeepGP(nn.Module):
         dtype = output_dtype(x)
         centre = self.loc + self.scale * found.mean
         return GaussianMarginal(centre.to(dtype), spread.to(dtype), noise.to(dtype))
-
-    def _buffer_scaling(
-        self, inputs: Sequence[Tensor] | None, target: Sequence[Tensor | float]
-    ) -> None:
-        width = self.hidden.input_dim
-        like = self.inducing_points.detach()
-        loc, scale = (like.new_zeros(width), like.new_ones(width)) if inputs is None else inputs
-        for name, value in (("input_loc", loc), ("input_scale", scale)):
-            checks.check_shape(
-                f"input_scaling: {name}", value, (width,), hint="one number an input"
-            )
-            checks.check_finite(f"input_scaling: {name}", value)
-            self.register_buffer(name, value.detach().to(like, copy=True))
-        checks.check_range("input_scaling: input_scale", scale, 0, open_low=True)
-        checks.check_range("target_scaling: scale", target[1], 0, open_low=True)
-        for name, number in zip(("loc", "scale"), target, strict=True):
-            self.register_buffer(
-                name, torch.as_tensor(number, dtype=like.dtype).detach().to(like, copy=True)
-            )
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ThinDeepGP:
-        moved: ThinDeepGP = super()._apply(keep_float64(fn), recurse)
-        return moved
-
-
-def output_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype of predictions for such inputs: theirs, but float32 at least."""
-    return torch.promote_types(x.dtype, torch.float32)
