@@ -1,6 +1,7 @@
 """Thin-and-deep Gaussian processes: can they be fitted, read and trusted? One question a subcommand.
 
     python benchmarks/papers/thin_deep_gp.py sinc --seeds 0 1 2 --json sinc.json
+    python benchmarks/papers/thin_deep_gp.py uci concrete --splits 10 --json concrete.json
 
 What is computed is kept in ``--out`` piece by piece, and a broken run goes on where it stopped.
 """
@@ -18,11 +19,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from thin_deep import bathymetry, sinc
+from thin_deep import bathymetry, sinc, uci
 
 from uncertain import __version__, atomic
 
-QUESTIONS = {"bathymetry": bathymetry, "sinc": sinc}
+QUESTIONS = {"bathymetry": bathymetry, "sinc": sinc, "uci": uci}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -98,7 +98,6 @@ class ExactGP(ScaledModel):
         self.covariance = stationary(kernel, inputs, lengthscale=math.sqrt(inputs))
         self.constant = import_quietly("gpytorch").means.ConstantMean().double()
         self.likelihood = likelihood(noise)
-        self._kept: tuple[tuple[object, ...], _Solved] | None = None
 
     @classmethod
     def from_data(
@@ -204,14 +203,11 @@ class ExactGP(ScaledModel):
 
     def _training_rows(self) -> _Solved:
         """Solve for the training rows, or take what was kept where nothing can have changed."""
-        if torch.is_grad_enabled():
-            return self._solve(self.rows, self.targets, self.weights)
         state = [*self.parameters(), *self.buffers()]
-        key = tuple((id(tensor), tensor.device, tensor._version) for tensor in state)
-        if self._kept is None or self._kept[0] != key:
-            with torch.inference_mode(False), torch.no_grad():
-                self._kept = key, self._solve(self.rows, self.targets, self.weights)
-        return self._kept[1]
+        found: _Solved = self.kept(
+            lambda: self._solve(self.rows, self.targets, self.weights), state
+        )
+        return found
 
     def _solve(self, x: Tensor, y: Tensor, weight: Tensor) -> _Solved:
         noise = self._noise()

@@ -25,8 +25,6 @@ from uncertain.gp.covariances import likelihood
 from uncertain.gp.factors import cholesky
 from uncertain.gp.scaling import ScaledModel, Scaling, row_weights
 
-_ROWS = 4096
-
 
 class Whitened(NamedTuple):
     r"""A kernel at some rows, seen from the inducing points.
@@ -62,6 +60,8 @@ class InducingPointGP(ScaledModel):
 
     cross: Tensor
     second: Tensor
+    chunk = 4096
+    """Rows that are looked at together where gradients are not needed."""
 
     def __init__(
         self,
@@ -142,8 +142,8 @@ class InducingPointGP(ScaledModel):
         weights = row_weights(weight, target)
         self.cross.zero_()
         self.second.zero_()
-        for first in range(0, len(rows), _ROWS):
-            part = slice(first, first + _ROWS)
+        for first in range(0, len(rows), self.chunk):
+            part = slice(first, first + self.chunk)
             data = _statistics(self.whitened(rows[part]), target[part], weights[part])
             self.cross += data.cross
             self.second += data.second

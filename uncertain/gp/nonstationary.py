@@ -6,7 +6,7 @@ r"""A Gaussian process whose lengthscales are Gaussian processes themselves.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -24,7 +24,7 @@ from uncertain.predictive.nodes import normal_nodes
 
 _POINTS = 50
 _MEMBERS = 32
-_ROWS = 256
+_AT_ONCE = 4096
 
 
 def gibbs(
@@ -65,6 +65,15 @@ def gibbs(
         exponent = exponent - 0.5 * log_cosh - 0.5 * apart * (-both - log_cosh).exp()
     value: Tensor = torch.as_tensor(exponent).exp()
     return value
+
+
+class _Drawn(NamedTuple):
+    """Draws of the fields at the inducing points, and what follows from them."""
+
+    field_factor: Tensor
+    values: Tensor
+    fields: Tensor
+    factor: Tensor
 
 
 class NonstationaryGP(InducingPointGP):
@@ -127,6 +136,7 @@ class NonstationaryGP(InducingPointGP):
         count, inputs = points.shape
         super().__init__(count, rows=rows, scaling=scaling, noise=noise, rate=rate, jitter=jitter)
         self.members, self.draws, self.seed = members, draws, seed
+        self.chunk = max(16, _AT_ONCE // members)
         self.inducing_points = nn.Parameter(points)
         self.field = stationary(
             "squared_exponential", inputs, lengthscale=math.sqrt(inputs), batch=inputs
@@ -192,8 +202,8 @@ class NonstationaryGP(InducingPointGP):
             TypeError, ValueError: For inputs that are not floating, not finite or not (N, D).
         """
         rows = self.scaling.inputs(x)
-        firsts = range(0, max(len(rows), 1), _ROWS)
-        parts = [self.latent_moments(self.whitened(rows[i : i + _ROWS])) for i in firsts]
+        firsts = range(0, max(len(rows), 1), self.chunk)
+        parts = [self.latent_moments(self.whitened(rows[i : i + self.chunk])) for i in firsts]
         mean, variance = (torch.cat(part, 1).T for part in zip(*parts, strict=True))
         return mixture(self.scaling.marginal(mean, variance, self.noise_variance(), x.dtype))
 
@@ -204,18 +214,20 @@ class NonstationaryGP(InducingPointGP):
         Raises:
             TypeError, ValueError: As for ``forward``.
         """
-        fields = self._fields(self.scaling.inputs(x), self.nodes)[1]
+        drawn = self._drawn(self.nodes)
+        fields = self._fields(self.scaling.inputs(x), drawn.field_factor, drawn.values)
         value: Tensor = fields.exp() * self.scaling.input_scale
         return value.to(torch.promote_types(x.dtype, torch.float32))
 
     def whitened(self, x: Float[Tensor, "N D"]) -> Whitened:
         """Return the kernel at standardised rows for the fixed draws, seen from the inducing points."""
-        return self._at(x, self.nodes)
+        drawn: _Drawn = self.kept(lambda: self._drawn(self.nodes), self.parameters())
+        return self._at(x, drawn)
 
     def sampled(self, x: Float[Tensor, "N D"]) -> Whitened:
         """Return the same for a few new draws, by torch's global generator."""
-        drawn = torch.randn((self.draws, *self.nodes.shape[1:]), dtype=torch.float64)
-        return self._at(x, drawn.to(self.nodes))
+        nodes = torch.randn((self.draws, *self.nodes.shape[1:]), dtype=torch.float64)
+        return self._at(x, self._drawn(nodes.to(self.nodes)))
 
     def prior_divergence(self) -> Float[Tensor, ""]:
         """Return the divergence of the fields' posteriors from their priors, in nats."""
@@ -229,28 +241,33 @@ class NonstationaryGP(InducingPointGP):
         names = ("inducing_points", "members", "draws", "seed")
         return {name: getattr(self, name) for name in names} | self._common_arguments()
 
-    def _at(self, x: Tensor, drawn: Float[Tensor, "S D M"]) -> Whitened:
-        at_points, at_rows = self._fields(x, drawn)
+    def _drawn(self, nodes: Float[Tensor, "S D M"]) -> _Drawn:
+        """Return some draws of the fields, and the kernel at the inducing points for each."""
+        points, amplitude = self.inducing_points, self.log_amplitude.exp()
+        factor = self.factor(dense(self.field, points), self.field.outputscale)
+        values = self.field_mean + torch.einsum("dmk,sdk->sdm", self._root(), nodes)
+        there = self._fields(points, factor, values)
+        inner = amplitude * gibbs(points, points, there, there)
+        return _Drawn(factor, values, there, self.factor(inner, amplitude.expand(len(nodes))))
+
+    def _at(self, x: Float[Tensor, "N D"], drawn: _Drawn) -> Whitened:
+        here = self._fields(x, drawn.field_factor, drawn.values)
         amplitude = self.log_amplitude.exp()
-        points = self.inducing_points
-        inner = amplitude * gibbs(points, points, at_points, at_points)
-        cross = amplitude * gibbs(points, x, at_points, at_rows)
-        factor = self.factor(inner, amplitude.expand(len(drawn)))
-        response = torch.linalg.solve_triangular(factor, cross, upper=False)
-        prior = amplitude.expand(len(drawn), len(x))
+        cross = amplitude * gibbs(self.inducing_points, x, drawn.fields, here)
+        response = torch.linalg.solve_triangular(drawn.factor, cross, upper=False)
+        prior = amplitude.expand(len(drawn.values), len(x))
         return Whitened(response, prior, self.constant(x))
 
-    def _fields(self, x: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the log lengthscales (S, M, D) at the inducing points and (S, N, D) at the rows."""
-        points = self.inducing_points
-        factor = self.factor(dense(self.field, points), self.field.outputscale)
-        values = self.field_mean + torch.einsum("dmk,sdk->sdm", self._root(), drawn)
-        whole = torch.cat([points, x])
-        response = torch.linalg.solve_triangular(
-            factor, dense(self.field, points, whole), upper=False
-        )
-        fields = self.log_lengthscale + torch.einsum("dmn,sdm->snd", response, values)
-        return fields[:, : len(points)], fields[:, len(points) :]
+    def _fields(
+        self,
+        x: Float[Tensor, "N D"],
+        factor: Float[Tensor, "D M M"],
+        values: Float[Tensor, "S D M"],
+    ) -> Float[Tensor, "S N D"]:
+        """Return log lengthscales for each draw of the whitened values."""
+        cross = dense(self.field, self.inducing_points, x)
+        response = torch.linalg.solve_triangular(factor, cross, upper=False)
+        return self.log_lengthscale + torch.einsum("dmn,sdm->snd", response, values)
 
     def _root(self) -> Float[Tensor, "D M M"]:
         root = self.field_root.double()

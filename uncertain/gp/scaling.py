@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -123,6 +123,24 @@ class ScaledModel(nn.Module):
     def __init__(self, scaling: Scaling) -> None:
         super().__init__()
         self.scaling = scaling
+        self._kept: tuple[tuple[object, ...], Any] | None = None
+
+    def kept(self, make: Callable[[], Any], tensors: Iterable[Tensor]) -> Any:
+        """Return what ``make`` makes, or made before where nothing that it depends on has changed.
+
+        Nothing is kept where gradients are wanted.
+
+        Args:
+            make: A function of the model's state alone, the same at every call.
+            tensors: What it depends on.
+        """
+        if torch.is_grad_enabled():
+            return make()
+        key = tuple((id(t), t.device, t._version) for t in tensors)
+        if self._kept is None or self._kept[0] != key:
+            with torch.inference_mode(False), torch.no_grad():
+                self._kept = key, make()
+        return self._kept[1]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ScaledModel:
         moved: ScaledModel = super()._apply(keep_float64(fn), recurse)

@@ -1,0 +1,1 @@
+"""What others have, built as their own examples build it, to be timed beside ours."""

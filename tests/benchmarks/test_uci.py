@@ -1,0 +1,91 @@
+"""The comparison on tables: its splits, its scores, what it keeps, and when it ranks."""
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Normal
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "papers"))
+from thin_deep import columns, ranking, uci  # type: ignore[import-not-found]
+
+from uncertain.predictive import GaussianMarginal, log_prob, mixture
+
+
+def write(path: Path, *, grades: bool = False) -> Path:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2))
+    y = np.round(x[:, 0]) + 5 if grades else x[:, 0] + 0.1 * rng.normal(size=60)
+    if grades:
+        x[30:], y[30:] = x[:30], y[:30]
+    np.savez(path, X=x, y=y, n_splits=2, test_0=np.arange(50, 60), test_1=np.arange(0, 10))
+    return path
+
+
+def options(path: Path, **more: Any) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    uci.add_arguments(parser)
+    made = parser.parse_args([str(path), "--splits", "2", "--seconds", "0.3"])
+    vars(made).update({"quick": False, **more})
+    return made
+
+
+def test_what_is_computed_is_kept_and_written_under_the_names_that_others_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "some.npz")
+    models = ["exact_gp", "gradient_boosted_trees"]
+    first = uci.run(options(path, models=models), tmp_path / "out")
+    for name in models:
+        for figure in ("rmse", "nll", "crps", "seconds"):
+            assert math.isfinite(first[f"{name}_{figure}"])
+    with mock.patch.object(uci, "cell", side_effect=AssertionError("computed again")):
+        assert uci.run(options(path, models=models), tmp_path / "out") == first
+    assert "CPU seconds a fit" in capsys.readouterr().out
+
+
+def test_ordinal_targets_lose_repeated_rows_and_are_scored_by_cells(tmp_path: Path) -> None:
+    table = uci.read(str(write(tmp_path / "grades.npz", grades=True)))
+    assert table.grid == 1.0
+    assert len(table.x) == 30
+    x, _, asked, target = table.parts(1)
+    assert (len(x), len(asked)) == (20, 10)
+    sharp = Normal(target + 0.2, torch.full((10,), 1e-4).double())
+    found = uci.judge(sharp, target, table)
+    assert found["nll"] == pytest.approx(0.0, abs=1e-9)  # no density to gain by spikes
+    assert found["crps"] == pytest.approx(0.0, abs=1e-9)
+    assert uci.judge(Normal(target + 1, sharp.scale), target, table)["crps"] > 0.8
+
+
+def test_the_bias_is_what_half_of_the_members_lose(tmp_path: Path) -> None:
+    table = uci.read(str(write(tmp_path / "some.npz")))
+    g = torch.Generator().manual_seed(0)
+    loc = torch.randn(7, columns.MEMBERS, generator=g, dtype=torch.float64)
+    dist = mixture(GaussianMarginal(loc, 0.0, 0.1))
+    half = mixture(GaussianMarginal(loc[:, ::2], 0.0, 0.1))
+    y = torch.zeros(7).double()
+    expected = (log_prob(dist, y) - log_prob(half, y)).mean()
+    assert uci.judge(dist, y, table)["nll_bias"] == pytest.approx(float(expected))
+    assert uci.judge(Normal(y, torch.ones(7).double()), y, table)["nll_bias"] == 0
+
+
+def test_nothing_is_ranked_where_the_exact_process_is_not_what_it_should_be() -> None:
+    def cells(nll: float) -> list[dict[str, float]]:
+        return [{"nll": nll + 0.01 * k, "test_share": 0.1} for k in range(4)]
+
+    found = {"exact_gp": cells(3.0), "sparse_gp": cells(3.02)}
+    made = ranking.ranked("concrete", found)
+    assert made["healthy"] == 1
+    assert made["exact_gp_best_or_tied"] == 1
+    assert made["sparse_gp_behind_best"] == pytest.approx(0.02)
+    ill = ranking.ranked("concrete", found | {"exact_gp": cells(3.2)})
+    assert ill["healthy"] == 0
+    assert "sparse_gp_behind_best" not in ill
+    json.dumps(made)
