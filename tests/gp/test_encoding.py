@@ -12,6 +12,7 @@ from sklearn.impute import SimpleImputer
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
+from uncertain import gp
 from uncertain.fit import Batch
 from uncertain.gp import Columns, EncodedInputs, Fill, ThinDeepGP
 from uncertain.gp.encoded import grouped_relevance
@@ -127,6 +128,17 @@ def test_the_relevance_of_a_column_is_half_the_mean_square_of_what_it_moves() ->
     model, x = encoded(), table()
     assert model.input_relevance(x).shape == (3,)
     assert (model.input_relevance(x) > 0).all()
+
+
+def test_it_is_fitted_in_one_call_as_its_model_would_be() -> None:
+    model, x = encoded(), table()
+    y = torch.sin(6 * x[:, 0]) + x[:, 1]
+    assert getattr(model, "hold_noise", None) is not None
+    assert not hasattr(EncodedInputs(Plain(), model.columns), "hold_noise")
+    with torch.no_grad():
+        before = (model(x).mean - y).square().mean()
+        gp.fit(model, (x, y), plan=[gp.Phase(30, rate=0.05)])
+        assert (model(x).mean - y).square().mean() < 0.5 * before
 
 
 class Plain(nn.Module):

@@ -16,6 +16,8 @@ from torch.distributions import Distribution
 from uncertain.fit import Batch
 from uncertain.gp.encoding import Columns, Impute
 
+_OF_FITTING = ("fitting_plan", "hold_noise")
+
 
 class EncodedInputs(nn.Module):
     """A model that is asked with rows as they come, and sees them through its columns.
@@ -121,6 +123,11 @@ class EncodedInputs(nn.Module):
 
     def _inner(self) -> Any:
         return self.model
+
+    def __getattr__(self, name: str) -> Any:
+        # How it wants to be fitted is the model's to say, or not to.
+        own = super().__getattr__
+        return getattr(own("model"), name) if name in _OF_FITTING else own(name)
 
 
 def grouped_relevance(
