@@ -112,6 +112,8 @@ def metric_map(
     names: Sequence[str] = ("input 1", "input 2"),
     colour: Literal["volume", "shortest"] = "volume",
     cmap: str = "viridis",
+    limits: tuple[float, float] | None = None,
+    reach: float | None = None,
 ) -> Any:
     """Draw the local metric over two inputs: an ellipse at each point holds what is near.
 
@@ -128,6 +130,9 @@ def metric_map(
         colour: By the geometric mean of the two lengthscales, which is the metric's volume, or by
             the shortest of them: where only one latent row is used the volume is zero.
         cmap: Name of the colours.
+        limits: Of the colours, in lengthscales; by default they leave out the outermost twentieths.
+        reach: How many lengthscales an ellipse reaches; by default such that the median short half
+            axis is a sixth of a cell.
 
     Raises:
         ModuleNotFoundError: Without matplotlib.
@@ -150,7 +155,7 @@ def metric_map(
     values = torch.linalg.eigvalsh(metric)
     values = values.clamp(min=TOLERANCE * float(values.max()))
     lengths = values.prod(1) ** -0.25 if colour == "volume" else values[:, 1].rsqrt()
-    outlines, reach = ellipses(metric, cell)
+    outlines, reached = ellipses(metric, cell, reach)
     drawn: Any = checks.require("matplotlib.collections", "benchmark").PolyCollection(
         array_of(centres[:, None] + outlines),
         array=array_of(lengths),
@@ -158,11 +163,13 @@ def metric_map(
         lw=0.4,
         ec="white",
     )
-    drawn.set_norm(checks.require("matplotlib.colors", "benchmark").LogNorm())
+    drawn.set_norm(
+        checks.require("matplotlib.colors", "benchmark").LogNorm(*_ends(lengths, limits))
+    )
     panel.add_collection(drawn)
     ends = array_of(torch.stack([low, high], 1))
     panel.set(xlim=ends[0], ylim=ends[1], xlabel=names[0], ylabel=names[1])
-    panel.set_title(f"each ellipse: {reach:.2g} lengthscales", fontsize="medium")
+    panel.set_title(f"each ellipse: {reached:.2g} lengthscales", fontsize="medium")
     panel.grid(False)
     kind = "geometric mean" if colour == "volume" else "shortest"
     colour_bar(drawn, panel, f"local lengthscale ({kind})")
@@ -170,16 +177,17 @@ def metric_map(
 
 
 def ellipses(
-    metric: Float[Tensor, "N 2 2"], cell: Float[Tensor, " 2"]
+    metric: Float[Tensor, "N 2 2"], cell: Float[Tensor, " 2"], reach: float | None = None
 ) -> tuple[Float[Tensor, "N P 2"], float]:
     """Return outlines around zero of equal distance, in units of x, and that distance.
 
-    The distance is the one at which the median short half-axis is a sixth of a cell. Half-axes are
-    cut at five eighths of a cell.
+    Half-axes are cut at five eighths of a cell.
 
     Args:
         metric: (N, 2, 2), symmetric, not negative.
         cell: (2,), the room that each has.
+        reach: The distance; by default the one at which the median short half-axis is a sixth of
+            a cell.
 
     Example:
         >>> outlines, reach = ellipses(torch.eye(2)[None], torch.ones(2))
@@ -189,11 +197,20 @@ def ellipses(
     values, vectors = torch.linalg.eigh(metric * cell.outer(cell))
     tiny = torch.finfo(metric.dtype).tiny
     half = values.clamp(min=tiny).rsqrt()
-    reach = _SHORT / half[:, 1].median().clamp(max=1 / tiny**0.25)
+    if reach is None:
+        reach = float(_SHORT / half[:, 1].median().clamp(max=1 / tiny**0.25))
     angle = torch.linspace(0, 2 * torch.pi, _OUTLINE).to(metric)
     circle = torch.stack([angle.cos(), angle.sin()], 1)
     axes = (reach * half).clamp(max=_LONGEST)[:, None] * circle
-    return (axes @ vectors.mT) * cell, float(reach)
+    return (axes @ vectors.mT) * cell, reach
+
+
+def _ends(lengths: Tensor, limits: tuple[float, float] | None) -> tuple[float, float]:
+    """Return where colours end; a little apart where all lengths are the same."""
+    low, high = (
+        lengths.quantile(lengths.new_tensor([0.05, 0.95])).tolist() if limits is None else limits
+    )
+    return (low, high) if high > 1.01 * low else (low / 1.1, high * 1.1)
 
 
 def _map(

@@ -56,5 +56,5 @@ def colour_bar(drawn: Any, panel: Any, label: str) -> None:
     low, high = drawn.get_clim()
     if 0 < low < high and type(drawn.norm).__name__ == "LogNorm":
         steps = torch.linspace(math.log(low), math.log(high), 5).exp().tolist()
-        bar.set_ticks(steps, labels=[f"{v:.2g}" for v in steps])
+        bar.set_ticks(steps, labels=[f"{v:.0f}" if v > 99 else f"{v:.2g}" for v in steps])
         bar.minorticks_off()
