@@ -29,17 +29,21 @@ def squared_gaps(a: Tensor, b: Tensor) -> Tensor:
     only the gradient, a matrix product, does without the (..., C, D) array.
     """
     if a.ndim >= 2 and a.shape[-2] == 1 and b.ndim == 2:
-        flat = a.reshape(-1, a.shape[-1])
-        gaps = cast(Tensor, _SquaredGaps.apply(flat, b))
-        return gaps.reshape(*a.shape[:-2], len(b))
+        return cast(Tensor, _SquaredGaps.apply(a, b))
     return (a - b).square().sum(-1)
 
 
 def diagonal_gaps(mean_a: Tensor, var_a: Tensor, mean_b: Tensor, var_b: Tensor) -> Tensor:
     """Return the squared distances of diagonal Gaussians (..., 1, D) to all of (C, D)."""
-    flat = (mean_a.reshape(-1, mean_a.shape[-1]), var_a.reshape(-1, mean_a.shape[-1]))
-    gaps = cast(Tensor, _DiagonalGaps.apply(*flat, mean_b, var_b))
-    return gaps.reshape(*mean_a.shape[:-2], len(mean_b))
+    return cast(Tensor, _DiagonalGaps.apply(mean_a, var_a, mean_b, var_b))
+
+
+def plane_root_sums(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Return :math:`\operatorname{tr} S^{1/2}` of matrices (..., 2, 2), and their determinants, detached.
+
+    Its square is the trace plus twice the root of the determinant. For positive definite matrices only.
+    """
+    return cast(tuple[Tensor, Tensor], _PlaneRootSums.apply(matrix))
 
 
 class _Roots(torch.autograd.Function):
@@ -64,6 +68,33 @@ class _Roots(torch.autograd.Function):
         return grads[0] * torch.where(values <= floor, 1 / floor.sqrt(), steep), None
 
 
+class _PlaneRootSums(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        sums, root, determinant = _plane(matrix)
+        ctx.save_for_backward(matrix)
+        ctx.found = sums, root
+        ctx.mark_non_differentiable(determinant)
+        return sums, determinant
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (matrix,) = ctx.saved_tensors
+        sums, root = _plane(matrix)[:2] if torch.is_grad_enabled() else ctx.found
+        by_trace = (0.5 * grads[0] / sums)[..., None, None]
+        signs: Tensor = matrix.new_tensor([[1.0, -1.0], [-1.0, 1.0]])
+        adjugate = signs * matrix.flip(-2, -1)
+        one = torch.eye(2, dtype=matrix.dtype, device=matrix.device)
+        return cast(Tensor, by_trace * (one + adjugate / root[..., None, None]))
+
+
+def _plane(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    first, left, right, second = matrix.flatten(-2).unbind(-1)
+    determinant = torch.addcmul(first * second, left, right, value=-1)
+    root = determinant.sqrt()
+    return (first + second + 2 * root).sqrt(), root, determinant
+
+
 class _SquaredGaps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
@@ -73,13 +104,22 @@ class _SquaredGaps(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
-        return _gap_gradients(grads[0], a, b, ctx.needs_input_grad)
+        flat = _flat(a)
+        grad = grads[0].reshape(len(flat), len(b))
+        for_a = for_b = None
+        if ctx.needs_input_grad[0]:
+            for_a = _towards(grad, flat, b).mul(-2).reshape(a.shape)
+        if ctx.needs_input_grad[1]:
+            for_b = _towards(grad.mT, b, flat).mul(-2)
+        return for_a, for_b
 
 
 class _DiagonalGaps(torch.autograd.Function):
+    """One function, and few operations: between small Gaussians each costs more than its numbers."""
+
     @staticmethod
     def forward(ctx: Any, mean_a: Tensor, var_a: Tensor, mean_b: Tensor, var_b: Tensor) -> Tensor:
-        a, b = torch.cat([mean_a, var_a.sqrt()], 1), torch.cat([mean_b, var_b.sqrt()], 1)
+        a, b = _joined_roots(mean_a, var_a), _joined_roots(mean_b, var_b)
         ctx.save_for_backward(mean_a, var_a, mean_b, var_b)
         ctx.points = a, b
         return _gaps(a, b)
@@ -89,32 +129,39 @@ class _DiagonalGaps(torch.autograd.Function):
         a, b = ctx.points
         if torch.is_grad_enabled():  # Differentiated again: the roots are functions too.
             mean_a, var_a, mean_b, var_b = ctx.saved_tensors
-            a, b = torch.cat([mean_a, var_a.sqrt()], 1), torch.cat([mean_b, var_b.sqrt()], 1)
-        needed = any(ctx.needs_input_grad[:2]), any(ctx.needs_input_grad[2:])
-        for_a, for_b = _gap_gradients(grads[0], a, b, needed)
-        return (*_parted(for_a, a), *_parted(for_b, b))
+            a, b = _joined_roots(mean_a, var_a), _joined_roots(mean_b, var_b)
+        flat = _flat(a)
+        grad = grads[0].reshape(len(flat), len(b))
+        for_a: tuple[Tensor | None, Tensor | None] = (None, None)
+        for_b = for_a
+        if any(ctx.needs_input_grad[:2]):
+            for_a = _parted(_towards(grad, flat, b), a)
+        if any(ctx.needs_input_grad[2:]):
+            for_b = _parted(_towards(grad.mT, b, flat), b)
+        return (*for_a, *for_b)
+
+
+def _flat(a: Tensor) -> Tensor:
+    return a.reshape(-1, a.shape[-1])
+
+
+def _joined_roots(mean: Tensor, variance: Tensor) -> Tensor:
+    return torch.cat([mean, variance.sqrt()], -1)
 
 
 def _gaps(a: Tensor, b: Tensor) -> Tensor:
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square_()
+    away = torch.cdist(_flat(a), b, compute_mode="donot_use_mm_for_euclid_dist")
+    return away.square_().reshape(*a.shape[:-2], len(b))
 
 
-def _gap_gradients(
-    grad: Tensor, a: Tensor, b: Tensor, needed: tuple[bool, bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    """Return 2 sum_c g_c (a - b_c) and its like for b, as one product each."""
-    for_a = for_b = None
-    if needed[0]:
-        for_a = torch.addmm(grad.sum(1, keepdim=True) * a, grad, b, beta=2, alpha=-2)
-    if needed[1]:
-        for_b = torch.addmm(grad.sum(0).unsqueeze(1) * b, grad.mT, a, beta=2, alpha=-2)
-    return for_a, for_b
+def _towards(grad: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Return sum_c g_c (b_c - a) of every point, as one product."""
+    return torch.addcmul(grad @ b, grad.sum(1, keepdim=True), a, value=-1)
 
 
-def _parted(grad: Tensor | None, points: Tensor) -> tuple[Tensor | None, ...]:
+def _parted(towards: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradient by means and by variances, zero at a variance of zero."""
-    if grad is None:
-        return None, None
-    d = grad.shape[1] // 2
-    by_variance = grad[:, d:] / (2 * points[:, d:])
-    return grad[:, :d], by_variance.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    d = towards.shape[1] // 2
+    towards = towards.reshape(points.shape)
+    by_variance = towards[..., d:] / -points[..., d:]
+    return towards[..., :d] * -2, by_variance.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uncertain import checks
-from uncertain.discrepancy.derivatives import diagonal_gaps, roots, squared_gaps
+from uncertain.discrepancy.derivatives import diagonal_gaps, plane_root_sums, roots, squared_gaps
 from uncertain.discrepancy.factors import (
     eigenvalue_roots,
     factored,
@@ -281,6 +281,17 @@ def _rounded(a: Spread, b: Spread) -> tuple[Tensor, Tensor, Tensor]:
     With roots r_i of the eigenvalues of one side and the other's deviation s,
     sum_i (r_i - s)^2 = sum_i (r_i - mean r)^2 + (sqrt(d) mean r - sqrt(d) s)^2.
     """
+    if a.form == "matrix" and not a.factored and a.value.shape[-1] == 2:
+        sums, determinants = plane_root_sums(a.value)
+        product = a.value.detach().diagonal(dim1=-2, dim2=-1).prod(-1)
+        limits = torch.finfo(product.dtype)
+        if bool((determinants > limits.eps * product).all()) and bool(
+            (a.value[..., 0, 0] > 0).all()
+        ):
+            extra = a.trace(2) - 0.5 * sums.square()
+            root_2 = 2**0.5
+            extra = extra + (extra.clamp(min=0) - extra).detach()  # Rounding may leave less than 0.
+            return extra, sums.unsqueeze(-1) / root_2, root_2 * b.scales()
     found = _roots(a, None)
     mean = found.mean(-1, keepdim=True)
     root_d = found.shape[-1] ** 0.5

@@ -31,6 +31,7 @@ PAIRS = {
     "distance_gain": (DECLARED, "wasserstein_squared"),
     "particles_gain": (DECLARED, "wasserstein_measure"),
     "views_gain": ("wasserstein_views", "prototype_views"),
+    "turned_gain": ("wasserstein_turned", "prototype_turned"),
     "gain_over_wide_prototype": (DECLARED, "prototype_wide"),
 }
 """Gains that one thing makes: the model with it, and that without."""

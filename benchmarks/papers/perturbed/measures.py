@@ -15,7 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from perturbed.judging import Model
-from perturbed.models import LABEL_DIM, MIXED_VIEWS, TEST_VIEWS, Group, as_model, fitted
+from perturbed.models import (
+    LABEL_DIM,
+    MIXED_VIEWS,
+    TEST_VIEWS,
+    TURNED_VIEWS,
+    Group,
+    as_model,
+    fitted,
+)
 from perturbed.tasks import Task
 from perturbed.views import Perturb
 from uncertain.wasserstein import Perturbed, WassersteinClassifier
@@ -80,11 +88,11 @@ def trained(
 
 
 def asked(
-    model: WassersteinClassifier, task: Task, number: int, *, pooling: Any = "distance"
+    model: WassersteinClassifier, perturb: Perturb, number: int, *, pooling: Any = "distance"
 ) -> Model:
     """Return a trained model that takes a row for so many views of it."""
     other = copy.deepcopy(model)
-    other.inputs, other.pooling = DrawnViews(task.perturb, number), pooling
+    other.inputs, other.pooling = DrawnViews(perturb, number), pooling
     return as_model(other.eval())
 
 
@@ -92,14 +100,15 @@ def _declared(task: Task, seed: int) -> dict[str, Model]:
     model = trained(task, seed)
     return {
         "wasserstein": as_model(model),
-        "wasserstein_views": asked(model, task, TEST_VIEWS, pooling="likelihood"),
-        "wasserstein_views_distance": asked(model, task, TEST_VIEWS),
+        "wasserstein_views": asked(model, task.perturb, TEST_VIEWS, pooling="likelihood"),
+        "wasserstein_views_distance": asked(model, task.perturb, TEST_VIEWS),
+        "wasserstein_turned": asked(model, task.turn, TURNED_VIEWS, pooling="likelihood"),
     }
 
 
 def _four(task: Task, seed: int) -> dict[str, Model]:
     model = trained(task, seed, views=(FOUR,))
-    asked_with = {f"wasserstein_4_asked_{m}": asked(model, task, m) for m in (1, 2, 4, 8)}
+    asked_with = {f"wasserstein_4_asked_{m}": asked(model, task.perturb, m) for m in (1, 2, 4, 8)}
     return {"wasserstein_4": as_model(model), **asked_with}
 
 
@@ -108,7 +117,15 @@ def _variant(task: Task, seed: int, *, name: str, changes: dict[str, Any]) -> di
 
 
 MEASURES: tuple[Group, ...] = (
-    Group(("wasserstein", "wasserstein_views", "wasserstein_views_distance"), _declared),
+    Group(
+        (
+            "wasserstein",
+            "wasserstein_views",
+            "wasserstein_views_distance",
+            "wasserstein_turned",
+        ),
+        _declared,
+    ),
     *(
         Group((name,), functools.partial(_variant, name=name, changes=changes))
         for name, changes in VARIANTS.items()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from perturbed.judging import Answer, Model
 from perturbed.tasks import Task
-from perturbed.views import Augmented
+from perturbed.views import Augmented, Perturb
 from uncertain import baselines, fit
 from uncertain.baselines import OnFeatures
 from uncertain.predictive import class_log_probs
@@ -22,6 +22,8 @@ from uncertain.predictive import class_log_probs
 LABEL_DIM = 8
 MEMBERS = 5
 TEST_VIEWS = 8
+TURNED_VIEWS = 16
+"""Views of a row of which half are the row itself and half are turned."""
 MIXED_VIEWS = (1, 2, 4, 8)
 RATE = 2e-3
 BANK = 4000
@@ -87,19 +89,20 @@ def _augmented(task: Task, seed: int) -> dict[str, Model]:
     first = members[0]
     return {
         "softmax_augmented": as_model(first),
-        "softmax_views": _averaged(task, first),
+        "softmax_views": _averaged(first, task.perturb, TEST_VIEWS),
+        "softmax_turned": _averaged(first, task.turn, TURNED_VIEWS),
         "deep_ensemble": as_model(baselines.DeepEnsemble(members).eval()),
         **_heads(task, first, seed),
     }
 
 
-def _averaged(task: Task, model: Any) -> Model:
+def _averaged(model: Any, perturb: Perturb, views: int) -> Model:
     """The mean of a model's probabilities over views of each row."""
 
     def ask(x: Tensor) -> Answer:
         generator = torch.Generator().manual_seed(0)
-        seen = task.perturb(x.repeat_interleave(TEST_VIEWS, dim=0), generator)
-        log_probs = class_log_probs(model(seen)).unflatten(0, (len(x), TEST_VIEWS))
+        seen = perturb(x.repeat_interleave(views, dim=0), generator)
+        log_probs = class_log_probs(model(seen)).unflatten(0, (len(x), views))
         return Answer(log_probs.double().exp().mean(dim=1).log(), None)
 
     return ask
@@ -159,7 +162,11 @@ def prototype_model(task: Task, seed: int, *, label_dim: int = LABEL_DIM) -> OnF
 
 def _prototype(task: Task, seed: int) -> dict[str, Model]:
     model = fitted(task, prototype_model(task, seed), seed)
-    return {"prototype": as_model(model), "prototype_views": _likelihoods(task, model)}
+    return {
+        "prototype": as_model(model),
+        "prototype_views": _likelihoods(model, task.perturb, TEST_VIEWS),
+        "prototype_turned": _likelihoods(model, task.turn, TURNED_VIEWS),
+    }
 
 
 def _wide_prototype(task: Task, seed: int) -> dict[str, Model]:
@@ -167,14 +174,14 @@ def _wide_prototype(task: Task, seed: int) -> dict[str, Model]:
     return {"prototype_wide": as_model(fitted(task, model, seed))}
 
 
-def _likelihoods(task: Task, model: OnFeatures) -> Model:
+def _likelihoods(model: OnFeatures, perturb: Perturb, views: int) -> Model:
     """Probabilities in proportion to the mean likelihood of a class over views of each row."""
 
     def ask(x: Tensor) -> Answer:
         generator = torch.Generator().manual_seed(0)
-        seen = task.perturb(x.repeat_interleave(TEST_VIEWS, dim=0), generator)
+        seen = perturb(x.repeat_interleave(views, dim=0), generator)
         head: Any = model.head
-        away = torch.cdist(model.body(seen), head.means).square().unflatten(0, (-1, TEST_VIEWS))
+        away = torch.cdist(model.body(seen), head.means).square().unflatten(0, (-1, views))
         logits = (-away / head.log_temperature.exp()).logsumexp(dim=1)
         return Answer(logits.log_softmax(dim=1), away.mean(dim=1).amin(dim=1))
 
@@ -185,8 +192,11 @@ HEADS = ("prototype_features", "cosine_features", "mahalanobis_features", "knn_f
 
 GROUPS: tuple[Group, ...] = (
     Group(("softmax",), _plain),
-    Group(("softmax_augmented", "softmax_views", "deep_ensemble", *HEADS), _augmented),
-    Group(("prototype", "prototype_views"), _prototype),
+    Group(
+        ("softmax_augmented", "softmax_views", "softmax_turned", "deep_ensemble", *HEADS),
+        _augmented,
+    ),
+    Group(("prototype", "prototype_views", "prototype_turned"), _prototype),
     # Means and deviations are twice the numbers: what they add may be room.
     Group(("prototype_wide",), _wide_prototype),
 )

@@ -38,6 +38,7 @@ class Task:
         seen: Corruptions that training covers, up to severity 3.
         unseen: Corruptions that it does not.
         perturb: The views that training sees.
+        turn: Rows turned or left, as what they are taken for where rotations are expected.
         body: From a seed to a network from inputs to features.
         features: How many features there are.
         steps: Of a training.
@@ -53,6 +54,7 @@ class Task:
     seen: tuple[str, ...]
     unseen: tuple[str, ...]
     perturb: views.Perturb
+    turn: views.Perturb
     body: Callable[[int], nn.Module]
     features: int
     steps: int
@@ -134,6 +136,7 @@ def load(name: Name, *, half: Half, size: Size, held_out: bool) -> Task:
         views.SEEN_POINTS if clouds else views.SEEN_IMAGES,
         views.UNSEEN_POINTS if clouds else views.UNSEEN_IMAGES,
         views.point_views if clouds else views.image_views,
+        views.turned_points if clouds else views.turned_images,
         _BODIES[name],
         64,
         size.steps,

@@ -107,6 +107,33 @@ def point_views(x: Tensor, generator: torch.Generator) -> Tensor:
     return seen.gather(1, index[..., None].expand(-1, -1, 3))
 
 
+def turned_images(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Leave half of the images as they are and turn the others, as far as training does.
+
+    Args:
+        x: (N, channels, H, W).
+        generator: Source of the draws.
+
+    Returns:
+        (N, channels, H, W).
+    """
+    chosen = (torch.rand(len(x), generator=generator) < 0.5).nonzero()[:, 0]
+    most = SEVERITIES["rotation"][HARDEST - 1]
+    degrees = most * (2 * torch.rand(len(chosen), generator=generator) - 1)
+    seen = x.clone()
+    seen[chosen] = rotated(x[chosen], degrees)
+    return seen
+
+
+def turned_points(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Leave half of the clouds (N, points, 3) as they are and turn the others, as far as training does."""
+    turned = torch.rand(len(x), generator=generator) < 0.5
+    axis = torch.randn((len(x), 3), generator=generator)
+    strength = torch.rand(len(x), generator=generator)
+    degrees = POINT_SEVERITIES["rotation"][HARDEST - 1] * strength * turned
+    return torch.einsum("npi,nji->npj", x, turns(axis, degrees))
+
+
 def turns(axis: Tensor, degrees: Tensor) -> Tensor:
     """Return the (N, 3, 3) rotation about each axis by each angle, by the formula of Rodrigues."""
     a = nn.functional.normalize(axis, dim=-1)
