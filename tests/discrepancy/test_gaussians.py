@@ -248,6 +248,49 @@ def test_second_derivatives_are_those_of_finite_differences(d: int) -> None:
     )
 
 
+def test_in_the_plane_a_round_target_takes_no_decomposition() -> None:
+    (ma, sa), (mb, sb) = gaussians(5, 2, 9), gaussians(3, 2, 10)
+    round_ = sb[:, 0, :1]
+
+    def rounded(mean: Tensor, cov: Tensor) -> Tensor:
+        cov = (cov + cov.mT) / 2
+        return gaussian_wasserstein2_squared(mean[:, None], cov[:, None], mb, round_)
+
+    whole = gaussian_wasserstein2_squared(
+        ma[:, None], sa[:, None], mb, round_[..., None] * torch.eye(2).to(sa)
+    )
+    torch.testing.assert_close(rounded(ma, sa), whole)
+    inputs = [x.clone().requires_grad_() for x in (ma, sa)]
+    assert torch.autograd.gradcheck(rounded, inputs)
+    assert torch.autograd.gradgradcheck(rounded, inputs, atol=1e-4)
+    # Where both are the same the distance is 0, and so is its slope.
+    cov = (4 * torch.eye(2)).to(sa).requires_grad_()
+    value = gaussian_wasserstein2_squared(mb[0], cov, mb[0], 4 * torch.ones(1).to(sa))
+    (slope,) = torch.autograd.grad(value, cov)
+    assert value.item() == pytest.approx(0, abs=1e-12)
+    torch.testing.assert_close(slope, torch.zeros_like(slope))
+
+
+@pytest.mark.parametrize("d", [3, 300])
+def test_few_and_many_diagonal_pairs_agree_with_their_gradients(d: int) -> None:
+    """Few are kept as differences, many go through a matrix product."""
+    (ma, sa), (mb, sb) = gaussians(25, d, 1), gaussians(20, d, 2)
+    va, vb = (s.diagonal(dim1=-2, dim2=-1).clone() for s in (sa, sb))
+    va[0, 0] = 0
+    given = [x.clone().requires_grad_() for x in (ma, va, mb, vb)]
+    crossed = gaussian_wasserstein2_squared(given[0][:, None], given[1][:, None], *given[2:])
+    weight = torch.arange(500.0).to(ma).reshape(25, 20)
+    ours = torch.autograd.grad((weight * crossed).sum(), given)
+    pairs = [x[:, None].expand(25, 20, d) for x in given[:2]] + [
+        x.expand(25, 20, d) for x in given[2:]
+    ]
+    plain = gaussian_wasserstein2_squared(*pairs)
+    torch.testing.assert_close(crossed, plain)
+    theirs = torch.autograd.grad((weight * plain).sum(), given)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_leading_dimensions_broadcast_in_every_way() -> None:
     (ma, sa), (mb, sb) = gaussians(6, 3, 9), gaussians(4, 3, 10)
     va, vb = sa.diagonal(dim1=-2, dim2=-1), sb.diagonal(dim1=-2, dim2=-1)

@@ -10,6 +10,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+_FEW = 2**16
+"""Up to so many numbers in all differences between two sets it is quickest to keep them."""
+
 
 def roots(values: Tensor, floor: Tensor | float) -> Tensor:
     r"""Return square roots, :math:`v / \sqrt{f}` where a value is below its floor f.
@@ -35,15 +38,19 @@ def squared_gaps(a: Tensor, b: Tensor) -> Tensor:
 
 def diagonal_gaps(mean_a: Tensor, var_a: Tensor, mean_b: Tensor, var_b: Tensor) -> Tensor:
     """Return the squared distances of diagonal Gaussians (..., 1, D) to all of (C, D)."""
-    return cast(Tensor, _DiagonalGaps.apply(mean_a, var_a, mean_b, var_b))
+    if mean_a.numel() * len(mean_b) <= _FEW:
+        return cast(Tensor, _DiagonalGaps.apply(mean_a, var_a, mean_b, var_b))
+    a = torch.cat([mean_a, roots(var_a, 0.0)], -1)
+    return squared_gaps(a, torch.cat([mean_b, roots(var_b, 0.0)], -1))
 
 
-def plane_root_sums(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Return :math:`\operatorname{tr} S^{1/2}` of matrices (..., 2, 2), and their determinants, detached.
+def rounded_plane(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Return what positive definite matrices (..., 2, 2) are off being round, and how large they are.
 
-    Its square is the trace plus twice the root of the determinant. For positive definite matrices only.
+    With roots r and q of the eigenvalues: (r - q)^2 / 2, at least 0; (r + q) / sqrt 2; and the
+    determinants, detached. A determinant that is not above 0 leaves NaN.
     """
-    return cast(tuple[Tensor, Tensor], _PlaneRootSums.apply(matrix))
+    return cast(tuple[Tensor, Tensor, Tensor], _RoundedPlane.apply(matrix))
 
 
 class _Roots(torch.autograd.Function):
@@ -68,31 +75,35 @@ class _Roots(torch.autograd.Function):
         return grads[0] * torch.where(values <= floor, 1 / floor.sqrt(), steep), None
 
 
-class _PlaneRootSums(torch.autograd.Function):
+class _RoundedPlane(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        sums, root, determinant = _plane(matrix)
+    def forward(ctx: Any, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        trace, root, half, determinant = _plane(matrix)
         ctx.save_for_backward(matrix)
-        ctx.found = sums, root
+        ctx.found = trace, root, half
         ctx.mark_non_differentiable(determinant)
-        return sums, determinant
+        return (0.5 * trace - root).clamp_(min=0), half, determinant
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (matrix,) = ctx.saved_tensors
-        sums, root = _plane(matrix)[:2] if torch.is_grad_enabled() else ctx.found
-        by_trace = (0.5 * grads[0] / sums)[..., None, None]
-        signs: Tensor = matrix.new_tensor([[1.0, -1.0], [-1.0, 1.0]])
-        adjugate = signs * matrix.flip(-2, -1)
+        trace, root, half = _plane(matrix)[:3] if torch.is_grad_enabled() else ctx.found
+        # The root of a determinant has the gradient adj / (2 root), with adj = trace I - S.
+        off, size = 0.5 * grads[0], 0.25 * grads[1] / half
+        by_adjugate = (size - off) / root
+        by_one = torch.addcmul(off + size, by_adjugate, trace)
         one = torch.eye(2, dtype=matrix.dtype, device=matrix.device)
-        return cast(Tensor, by_trace * (one + adjugate / root[..., None, None]))
+        return cast(
+            Tensor, by_one[..., None, None] * one - by_adjugate[..., None, None] * matrix.mT
+        )
 
 
-def _plane(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _plane(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return traces, roots of determinants, sums of roots of eigenvalues over sqrt 2, determinants."""
     first, left, right, second = matrix.flatten(-2).unbind(-1)
     determinant = torch.addcmul(first * second, left, right, value=-1)
-    root = determinant.sqrt()
-    return (first + second + 2 * root).sqrt(), root, determinant
+    trace, root = first + second, determinant.sqrt()
+    return trace, root, (0.5 * trace + root).sqrt(), determinant
 
 
 class _SquaredGaps(torch.autograd.Function):
@@ -115,38 +126,43 @@ class _SquaredGaps(torch.autograd.Function):
 
 
 class _DiagonalGaps(torch.autograd.Function):
-    """One function, and few operations: between small Gaussians each costs more than its numbers."""
+    """Few operations: between few small Gaussians each costs more than the numbers it works on."""
 
     @staticmethod
     def forward(ctx: Any, mean_a: Tensor, var_a: Tensor, mean_b: Tensor, var_b: Tensor) -> Tensor:
-        a, b = _joined_roots(mean_a, var_a), _joined_roots(mean_b, var_b)
         ctx.save_for_backward(mean_a, var_a, mean_b, var_b)
-        ctx.points = a, b
-        return _gaps(a, b)
+        ctx.found = _differences(mean_a, var_a, mean_b, var_b)
+        means, scales = ctx.found[2:]
+        value: Tensor = (means * means).sum(-1) + (scales * scales).sum(-1)
+        return value
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        a, b = ctx.points
-        if torch.is_grad_enabled():  # Differentiated again: the roots are functions too.
-            mean_a, var_a, mean_b, var_b = ctx.saved_tensors
-            a, b = _joined_roots(mean_a, var_a), _joined_roots(mean_b, var_b)
-        flat = _flat(a)
-        grad = grads[0].reshape(len(flat), len(b))
-        for_a: tuple[Tensor | None, Tensor | None] = (None, None)
-        for_b = for_a
-        if any(ctx.needs_input_grad[:2]):
-            for_a = _parted(_towards(grad, flat, b), a)
-        if any(ctx.needs_input_grad[2:]):
-            for_b = _parted(_towards(grad.mT, b, flat), b)
-        return (*for_a, *for_b)
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+        again = torch.is_grad_enabled()  # Differentiated again: the roots are functions too.
+        found = _differences(*ctx.saved_tensors) if again else ctx.found
+        scale_a, scale_b, means, scales = found
+        grad = grads[0].unsqueeze(-1)
+        by_means, by_scales = means * grad, scales * grad
+        return (
+            2 * by_means.sum(-2, keepdim=True),
+            _by_variance(by_scales.sum(-2, keepdim=True), scale_a),
+            -2 * by_means.sum_to_size(scale_b.shape),
+            -_by_variance(by_scales.sum_to_size(scale_b.shape), scale_b),
+        )
+
+
+def _differences(mean_a: Tensor, var_a: Tensor, mean_b: Tensor, var_b: Tensor) -> list[Tensor]:
+    scale_a, scale_b = var_a.sqrt(), var_b.sqrt()
+    return [scale_a, scale_b, mean_a - mean_b, scale_a - scale_b]
+
+
+def _by_variance(grad: Tensor, scale: Tensor) -> Tensor:
+    """Return the gradient by variances from half of that by deviations, zero at a variance of zero."""
+    return (grad / scale).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _flat(a: Tensor) -> Tensor:
     return a.reshape(-1, a.shape[-1])
-
-
-def _joined_roots(mean: Tensor, variance: Tensor) -> Tensor:
-    return torch.cat([mean, variance.sqrt()], -1)
 
 
 def _gaps(a: Tensor, b: Tensor) -> Tensor:
@@ -157,11 +173,3 @@ def _gaps(a: Tensor, b: Tensor) -> Tensor:
 def _towards(grad: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Return sum_c g_c (b_c - a) of every point, as one product."""
     return torch.addcmul(grad @ b, grad.sum(1, keepdim=True), a, value=-1)
-
-
-def _parted(towards: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gradient by means and by variances, zero at a variance of zero."""
-    d = towards.shape[1] // 2
-    towards = towards.reshape(points.shape)
-    by_variance = towards[..., d:] / -points[..., d:]
-    return towards[..., :d] * -2, by_variance.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uncertain import checks
-from uncertain.discrepancy.derivatives import diagonal_gaps, plane_root_sums, roots, squared_gaps
+from uncertain.discrepancy.derivatives import diagonal_gaps, roots, rounded_plane, squared_gaps
 from uncertain.discrepancy.factors import (
     eigenvalue_roots,
     factored,
@@ -281,21 +281,23 @@ def _rounded(a: Spread, b: Spread) -> tuple[Tensor, Tensor, Tensor]:
     With roots r_i of the eigenvalues of one side and the other's deviation s,
     sum_i (r_i - s)^2 = sum_i (r_i - mean r)^2 + (sqrt(d) mean r - sqrt(d) s)^2.
     """
-    if a.form == "matrix" and not a.factored and a.value.shape[-1] == 2:
-        sums, determinants = plane_root_sums(a.value)
-        product = a.value.detach().diagonal(dim1=-2, dim2=-1).prod(-1)
-        limits = torch.finfo(product.dtype)
-        if bool((determinants > limits.eps * product).all()) and bool(
-            (a.value[..., 0, 0] > 0).all()
-        ):
-            extra = a.trace(2) - 0.5 * sums.square()
-            root_2 = 2**0.5
-            extra = extra + (extra.clamp(min=0) - extra).detach()  # Rounding may leave less than 0.
-            return extra, sums.unsqueeze(-1) / root_2, root_2 * b.scales()
+    if not a.factored and a.value.shape[-1] == 2 and (plane := _rounded_plane(a.value)):
+        return *plane, 2**0.5 * b.scales()
     found = _roots(a, None)
     mean = found.mean(-1, keepdim=True)
     root_d = found.shape[-1] ** 0.5
     return (found - mean).square().sum(-1), root_d * mean, root_d * b.scales()
+
+
+def _rounded_plane(cov: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return the like of matrices (..., 2, 2) without a decomposition, where all are regular."""
+    extra, half, determinants = rounded_plane(cov)
+    first, second = cov.detach().diagonal(dim1=-2, dim2=-1).unbind(-1)
+    # A negative definite matrix has a positive determinant too, but not such an entry.
+    least = torch.finfo(cov.dtype).eps * first * second
+    if not bool(((determinants > least) & (first > 0)).all()):
+        return None
+    return extra, half.unsqueeze(-1)
 
 
 def _roots(a: Spread, b: Spread | None) -> Tensor:
