@@ -25,7 +25,8 @@ _LOGGER = getLogger(__name__)
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # figure_style, results_tables
 
-import results_tables  # noqa: E402  (found through the line above)
+import perturbed_tables  # noqa: E402  (found through the line above)
+import results_tables  # noqa: E402
 
 project = "uncertain"
 author = "the uncertain developers"
@@ -138,6 +139,8 @@ def _results(app: Any, name: str, source: list[str]) -> None:
     """Put the tables of stored results into their page."""
     if name == "results":
         source[0] = source[0].replace(results_tables.MARK, results_tables.page(HERE / "results"))
+    if name == "wasserstein":
+        source[0] = perturbed_tables.fill(source[0], HERE / "results" / "wasserstein")
 
 
 def setup(app: Any) -> None:

@@ -34,6 +34,7 @@ from perturbed import figures, tasks
 from perturbed.judging import judge
 from perturbed.measures import MEASURES
 from perturbed.models import GROUPS, Group
+from perturbed.pace import hours
 from perturbed.storage import VERSION, Folder
 
 from uncertain import __version__, atomic
@@ -64,6 +65,10 @@ def run(
         return
     bar = progress.add_task(f"{task.name}, {variant}", total=len(wanted))
     cases = {case: task.corrupted(*case) for case in task.cases}
+    about = hours(task, cases, wanted)
+    progress.console.print(
+        f"{task.name}, {variant}: {len(wanted)} trainings of groups of models, about {about:.2f} h"
+    )
     for seed, group in wanted:
         progress.update(bar, description=f"{task.name}, {variant}, {seed}: {group.names[0]}")
         for name, model in group.train(task, seed).items():
@@ -110,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", nargs="*", choices=MODELS, default=MODELS)
     parser.add_argument("--out", type=Path, help="folder of results, found again by a later run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument(
+        "--brief", type=Path, metavar="FILE", help="write those of the documentation"
+    )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     budget = "quick" if options.quick else options.budget
@@ -129,10 +137,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     models = [model for model in MODELS if model in options.models]
     made = figures.all_figures(folder, task, models, seeds, near)
     show(made, models, task)
-    if options.json:
-        write(
-            options.json, made, {**settings, "uncertain": __version__, "torch": torch.__version__}
-        )
+    about = {**settings, "uncertain": __version__, "torch": torch.__version__}
+    for path, wanted in ((options.json, made), (options.brief, figures.brief(made))):
+        if path:
+            write(path, wanted, about)
 
 
 if __name__ == "__main__":

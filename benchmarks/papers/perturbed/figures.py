@@ -162,6 +162,25 @@ def _headline(made: Figures) -> Figures:
     return {f"gain_over_prototype_severe{e}": made[start + e] for e in ends if start + e in made}
 
 
+def brief(made: Figures) -> Figures:
+    """Return what the documentation shows: gains over the control and of one thing each, and scores."""
+    scores = tuple(
+        f"_{score}{by}"
+        for score in ("augrc", "augrc_clean", "near_ood_auroc")
+        for by in ("", "_max_probability")
+    )
+    kept = {}
+    for name, value in made.items():
+        gain = f"_gain_over_{CONTROL}_" in name or name.startswith(tuple(PAIRS))
+        score = name.endswith(scores) or "_gain_over_max_probability" in name
+        plain = name.endswith(("_clean_0_accuracy", "trainings")) or "_" not in name
+        if "_nll_saved" in name and "_severe_" not in name:
+            continue
+        if gain or plain or (score and "risk" not in name):
+            kept[name] = float(f"{value:.4g}")
+    return kept
+
+
 def _complete(folder: Folder, model: str, seeds: Sequence[int]) -> bool:
     return all(folder.has("all", seed, model) for seed in seeds)
 
