@@ -19,11 +19,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from thin_deep import bathymetry, sinc, uci
+from thin_deep import bathymetry, depth, sinc, uci
 
 from uncertain import __version__, atomic
 
-QUESTIONS = {"bathymetry": bathymetry, "sinc": sinc, "uci": uci}
+QUESTIONS = {"bathymetry": bathymetry, "depth": depth, "sinc": sinc, "uci": uci}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
