@@ -141,7 +141,7 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, float]:
         table.add_row(name, *cells)
     Console().print(table)
     _draw(curves, folder / "depth.png")
-    figures = {}
+    figures: dict[str, float] = {}
     for name, (near, rank) in curves.items():
         key = name.replace(", ", "_").replace(" ", "_")
         figures |= {f"{key}_correlation": float(near[-1]), f"{key}_rank": float(rank[-1])}
