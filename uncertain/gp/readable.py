@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -253,8 +253,8 @@ class ReadableProcess(nn.Module, ABC):
                 name, torch.as_tensor(number, dtype=like.dtype).detach().to(like, copy=True)
             )
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        moved: Self = super()._apply(keep_float64(fn), recurse)
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ReadableProcess:
+        moved: ReadableProcess = super()._apply(keep_float64(fn), recurse)
         return moved
 
 
