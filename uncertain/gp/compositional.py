@@ -19,6 +19,7 @@ from uncertain.gp.bounds import best_posterior
 from uncertain.gp.covariances import dense, likelihood, stationary
 from uncertain.gp.factors import cholesky
 from uncertain.gp.initialisation import projection
+from uncertain.gp.plans import Phase
 from uncertain.gp.scaling import MEMBERS, ScaledModel, Scaling
 from uncertain.gp.sparse import checked_points, starting_points
 from uncertain.gp.training_data import checked_rows
@@ -249,6 +250,10 @@ class CompositionalDeepGP(ScaledModel):
         mean, variance = (torch.cat(part, 1).T for part in zip(*parts, strict=True))
         noise = self.likelihood.noise.squeeze()
         return mixture(self.scaling.marginal(mean, variance, noise, x.dtype))
+
+    def fitting_plan(self) -> tuple[Phase, ...]:
+        """Return how :func:`uncertain.gp.fit` fits it: by many steps of Adam, since they are noisy."""
+        return (Phase(3000, rate=0.01, batch_size=1000),)
 
     def constructor_arguments(self) -> dict[str, Any]:
         """Return what builds this module again, apart from its state."""

@@ -16,8 +16,9 @@ from torch.distributions import MixtureSameFamily
 from uncertain import checks
 from uncertain.gp.covariances import dense, stationary
 from uncertain.gp.inducing import InducingPointGP, Whitened
+from uncertain.gp.plans import Phase
 from uncertain.gp.scaling import Scaling
-from uncertain.gp.sparse import checked_points, starting_points
+from uncertain.gp.sparse import WHOLE, checked_points, starting_points
 from uncertain.gp.training_data import checked_rows
 from uncertain.predictive import import_quietly, mixture
 from uncertain.predictive.nodes import normal_nodes
@@ -235,6 +236,10 @@ class NonstationaryGP(InducingPointGP):
         logs = self.field_root.double().diagonal(dim1=1, dim2=2).sum()
         squares = root.square().sum() + self.field_mean.square().sum()
         return 0.5 * (squares - self.field_mean.numel()) - logs
+
+    def fitting_plan(self) -> tuple[Phase, ...]:
+        """Return how :func:`uncertain.gp.fit` fits it: by Adam, since its steps are noisy."""
+        return (Phase(1000, rate=0.02, batch_size=None if self.num_rows <= WHOLE else 1000),)
 
     def constructor_arguments(self) -> dict[str, Any]:
         """Return what builds this module again, apart from its state."""

@@ -17,11 +17,14 @@ from uncertain.gp.covariances import dense, diagonal, stationary
 from uncertain.gp.inducing import InducingPointGP, Whitened
 from uncertain.gp.initialisation import cluster_centres
 from uncertain.gp.kernels import Kernel
+from uncertain.gp.plans import Phase
 from uncertain.gp.scaling import Scaling
 from uncertain.gp.training_data import TrainingData, checked_inputs, checked_rows
 from uncertain.predictive import GaussianMarginal, import_quietly
 
 _POINTS = 100
+WHOLE = 2000
+"""Rows up to which all of them go into a step."""
 
 
 class SparseGP(InducingPointGP):
@@ -128,6 +131,12 @@ class SparseGP(InducingPointGP):
     def prior_divergence(self) -> Float[Tensor, ""]:
         """Return 0: nothing but the latent function is uncertain."""
         return self.cross.new_zeros(())
+
+    def fitting_plan(self) -> tuple[Phase, ...]:
+        """Return how :func:`uncertain.gp.fit` fits it: by L-BFGS while all rows go into a step."""
+        if self.num_rows <= WHOLE:
+            return (Phase(8, method="lbfgs"),)
+        return (Phase(2000, rate=0.02, batch_size=1000),)
 
     def constructor_arguments(self) -> dict[str, Any]:
         """Return what builds this module again, apart from its state."""
