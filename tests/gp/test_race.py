@@ -130,8 +130,9 @@ def test_the_aligned_row_is_the_one_behind_the_surface() -> None:
 
 
 def test_the_race_improves_the_bound_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restarts, "_HEATS", (20, 10))
+    monkeypatch.setattr(restarts, "_HEATS", ((20, 1e-3, 1), (10, 1e-3, 1)))
     monkeypatch.setattr(restarts, "_FINAL", 30)
+    monkeypatch.setattr(restarts, "_POLISHED", 5)
     x, y, _ = bent()
     weight = torch.ones(60).double()
     results = []

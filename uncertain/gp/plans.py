@@ -65,7 +65,7 @@ def after_race(rows: int) -> tuple[Phase, ...]:
         [1000]
     """
     if rows <= _RACED:
-        return (Phase(100, rate=0.005),)
+        return (Phase(2, method="lbfgs"),)
     if rows <= _WHOLE:
         return (Phase(400),)
     return (Phase(3000, batch_size=_BATCH),)

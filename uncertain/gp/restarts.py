@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -22,15 +23,16 @@ from uncertain.gp.thin_deep_gp import ThinDeepGP
 
 ROWS = 500
 """How many rows a race is run on."""
-_PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)
-_SIZES = (0.7, 1.4)
+_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 _SMALL = 3e-3
-_CERTAIN, _SURE = 0.03, 0.018
-_NOISE, _SCREENED, _LEAST = 0.01, 0.01, 1e-4
+_CERTAIN = 0.03
+_NOISE, _SHARE = 0.01, 0.3
 _ENTRIES, _COLUMNS = 2e7, 150
 _RATE = 0.05
-_HEATS = (100, 60)
-_FINAL = 450
+_HEATS = ((100, 1e-3, 3), (100, 1e-4, 1))
+"""Steps, the noise variance that they lower to, and how many starts go on."""
+_FINAL, _POLISHED = 300, 450
+_NARROW = 0.05
 
 Start = dict[str, Tensor]
 
@@ -60,49 +62,53 @@ def improve_start(
 ) -> Race:
     """Set a model's parameters to those of the best of several starts, after a short training.
 
-    The starts are the model's own; a matrix that makes it the plain process with the best
-    lengthscales; and rows aligned with the gradient of that process, of several sizes and smoothness,
-    beside which the other rows begin near zero. They are compared by the bound at equal noise: on
-    sight, then after each heat of a race in which the noise is lowered. The winner trains on, with its
-    noise. All that on 500 rows at most.
+    The starts are a matrix that makes the model the plain process with the best lengthscales; five with
+    a row aligned with the gradient of that process, more and less smooth, beside which the other rows
+    begin near zero; and the model's own. They are compared by the bound at equal noise, after each heat
+    of a race in which the noise is lowered. The winner trains on, with its noise. All that on 500 rows
+    at most.
 
     Args:
         model: With one hidden layer and Gaussian noise; changed in place.
         x: (N, D), as the model's user gives it.
         y: (N,).
         weight: (N,).
-        starts: How many race, at least 1; as many as fill the first heat after the look.
+        starts: How many race, from 1 to 7, in that order.
         seed: Of the rows and of what is drawn.
     """
     rows = _rows(model, x, y, weight, seed)
     with torch.enable_grad():
         plain = plain_process(rows.x, rows.y)
-    everything = list(_starts(model, rows, plain, seed))
+    everything = list(islice(_starts(model, rows, plain, seed), starts))
+    few = min(len(model.inducing_points), 5 + 10 * rows.x.shape[1])
+    for each in everything:
+        one = {name: t[None] for name, t in each.items()}
+        each["inducing_points"] = _spread_points(one, rows, few, model.hidden.jitter, seed)
     stacked = {name: torch.stack([each[name] for each in everything]) for name in everything[0]}
-    jitter = model.hidden.jitter
-    order = _on_sight(stacked, rows, jitter).argsort(descending=True)[:starts]
-    stacked = {name: t[order].clone() for name, t in stacked.items()}
-    low = min(_NOISE, max(_LEAST, 0.3 * float(plain.noise)))
-    schedule = _lowered(_NOISE, low, sum(_HEATS))
     adam = race.Adam(stacked)
     lost: list[float] = []
-    place = 0
-    for steps in _HEATS:
-        heat = schedule[place : place + steps]
+    noise = _NOISE
+    for steps, lowest, most in _HEATS:
+        last = min(noise, max(lowest, _SHARE * float(plain.noise)))
         with torch.enable_grad():
             found = race.descend(
-                stacked, rows, adam, jitter=jitter, steps=heat, rate=_RATE, falling=False
-            )
-        left = 1 if place else max(1, len(found) // 3)
-        place += steps
+                stacked, rows, adam, jitter=model.hidden.jitter, rate=_RATE, falling=False,
+                steps=_lowered(noise, last, steps),
+            )  # fmt: skip
+        noise = last
         order = found.argsort(descending=True)
-        lost = [*found[order[left:]].tolist(), *lost]
-        stacked = {name: t[order[:left]].clone() for name, t in stacked.items()}
-        adam.keep(order[:left])
+        lost = [*found[order[most:]].tolist(), *lost]
+        stacked = {name: t[order[:most]].clone() for name, t in stacked.items()}
+        adam.keep(order[:most])
+    points = _spread_points(stacked, rows, len(model.inducing_points), model.hidden.jitter, seed)
+    stacked["inducing_points"] = points[None]
+    adam.forget("inducing_points", points[None])
     with torch.enable_grad():
-        found = race.descend(
-            stacked, rows, adam, jitter=jitter, steps=[None] * _FINAL, rate=_RATE, falling=True
-        )
+        race.descend(
+            stacked, rows, adam, jitter=model.hidden.jitter, rate=_RATE, falling=True,
+            steps=[None] * _FINAL,
+        )  # fmt: skip
+        found = race.polish(stacked, rows, jitter=model.hidden.jitter, iterations=_POLISHED)
     if bool(found.isfinite().all()):
         for name, parameter in model.named_parameters():
             parameter.copy_(stacked[name][0])
@@ -128,11 +134,11 @@ def _rows(model: ThinDeepGP, x: Tensor, y: Tensor, weight: Tensor, seed: int) ->
 def _starts(model: ThinDeepGP, rows: race.Rows, plain: PlainProcess, seed: int) -> Iterator[Start]:
     own = {name: t.detach().clone() for name, t in model.named_parameters()}
     own["log_noise"].fill_(math.log(_NOISE))
-    yield own
-    yield _plain_start(model, own, rows, plain, seed)
+    yield _plain_start(model, own, rows, plain)
     layer = model.hidden
     count, columns = layer.mean.shape[1:]
     if len(rows.x) * rows.x.shape[1] * count * columns > _ENTRIES:
+        yield own
         return
     generator = torch.Generator().manual_seed(seed)
     points = layer.inducing_points.detach()
@@ -145,18 +151,11 @@ def _starts(model: ThinDeepGP, rows: race.Rows, plain: PlainProcess, seed: int) 
         made = design(rows.x, points, length, jitter=layer.jitter, bias=layer.bias)
         _, values = aligned(made, plain.gradient, penalty)
         spread = (made.values @ values).std().clamp(min=1e-12)
-        for size in _SIZES:
-            yield _aligned_start(own, rows, length, values * size / spread, layer.jitter, generator)
+        yield _aligned_start(own, length, values / spread, generator)
+    yield own
 
 
-def _aligned_start(
-    own: Start,
-    rows: race.Rows,
-    length: Tensor,
-    values: Tensor,
-    jitter: float,
-    generator: torch.Generator,
-) -> Start:
+def _aligned_start(own: Start, length: Tensor, values: Tensor, generator: torch.Generator) -> Start:
     """Return a start whose first row is given and whose other rows are drawn, and nearly off."""
     start = {name: t.clone() for name, t in own.items()}
     mean = start["hidden.mean"]
@@ -170,17 +169,10 @@ def _aligned_start(
     start["hidden.root"].zero_()  # the prior, which costs nothing
     start["hidden.root"][0].fill_diagonal_(math.log(_CERTAIN))
     start["log_amplitude"].zero_()
-    stacked = {name: t[None] for name, t in start.items()}
-    h = race.latent_mean(stacked, rows, jitter=jitter)[0]
-    points = start["inducing_points"]
-    along = torch.linspace(0, len(h) - 1, len(points)).long().to(h.device)
-    points.copy_(h[h[:, 0].argsort()[along]])
     return start
 
 
-def _plain_start(
-    model: ThinDeepGP, own: Start, rows: race.Rows, plain: PlainProcess, seed: int
-) -> Start:
+def _plain_start(model: ThinDeepGP, own: Start, rows: race.Rows, plain: PlainProcess) -> Start:
     """Return a start that is the plain process: a constant matrix of inverse lengthscales."""
     layer = copy.deepcopy(model.hidden)
     inverse = plain.lengthscale.reciprocal().diag()
@@ -195,22 +187,19 @@ def _plain_start(
     for name, parameter in layer.named_parameters():
         start[f"hidden.{name}"] = parameter.detach().clone()
     start["log_amplitude"].copy_(plain.amplitude.log())
-    h = race.latent_mean({name: t[None] for name, t in start.items()}, rows, jitter=layer.jitter)[0]
-    points = start["inducing_points"]
-    found = cluster_centres(h, len(points), seed)
-    points[: len(found)] = found
     return start
 
 
-def _on_sight(starts: Start, rows: race.Rows, jitter: float) -> Tensor:
-    """Return the log joint of every start at certain matrices, before any training."""
-    sure = torch.zeros_like(starts["hidden.root"])
-    sure.diagonal(dim1=-2, dim2=-1).fill_(math.log(_SURE))
-    noise = torch.full_like(starts["log_noise"], math.log(_SCREENED))
-    made = race.bounds({**starts, "hidden.root": sure, "log_noise": noise}, rows, jitter=jitter)
-    prior = 0.5 * starts["hidden.mean"].square().sum((1, 2, 3))
-    value = made.likelihood - prior
-    return torch.where(made.sound & value.isfinite(), value, -torch.inf)
+def _spread_points(start: Start, rows: race.Rows, count: int, jitter: float, seed: int) -> Tensor:
+    """Return points of f (M, Q) where the latent rows of a start are: k-means, or along one row."""
+    h = race.latent_mean(start, rows, jitter=jitter)[0]
+    wide = h.std(0)
+    if bool((wide > _NARROW * wide.max()).sum() == 1):
+        along = torch.linspace(0, len(h) - 1, count).long().to(h.device)
+        return h[h[:, wide.argmax()].argsort()[along]]
+    found = cluster_centres(h, count, seed)
+    # Fewer where rows repeat: as many again, which the jitter keeps apart.
+    return found[torch.arange(count, device=h.device) % len(found)]
 
 
 def _lowered(first: float, last: float, steps: int) -> list[float | None]:
