@@ -40,6 +40,8 @@ class ReadingOrder:
         "plot_perturbed_inputs.py",
         "plot_when_to_abstain.py",
         "plot_label_measures.py",
+        "plot_thin_deep_surface.py",
+        "plot_bathymetry.py",
     )
 
     def __init__(self, folder: str) -> None:
