@@ -244,10 +244,11 @@ def test_the_script_runs_and_goes_on_where_it_stopped(tmp_path, monkeypatch, cap
     monkeypatch.setitem(tasks.SIZES["quick"], "digits", small)
     arguments = ["digits", "--quick", "--models", "softmax", "prototype"]
     arguments += ["--out", str(tmp_path), "--json", str(tmp_path / "figures.json")]
+    arguments += ["--brief", str(tmp_path / "brief.json")]
     script.main(arguments)
     first = json.loads((tmp_path / "figures.json").read_text())
-    stored = sorted(tmp_path.rglob("*.npz"))
-    assert len(stored) == 2 * 3
+    stored = sorted(tmp_path.rglob("*.npz"), key=lambda path: path.name != "softmax.npz")
+    assert len(stored) == (1 + 3) * 3  # prototypes are also asked with two kinds of views
     stored[0].unlink()
     before = [path.stat().st_mtime_ns for path in stored[1:]]
     script.main(arguments)
@@ -256,4 +257,46 @@ def test_the_script_runs_and_goes_on_where_it_stopped(tmp_path, monkeypatch, cap
     assert again == first
     assert 0 <= first["softmax_rotation_4_accuracy"] <= 1
     assert "softmax_near_ood_auroc" in first
-    assert "prototype over" not in capsys.readouterr().err
+    assert "2 trainings of groups of models, about" in capsys.readouterr().out
+    brief = json.loads((tmp_path / "brief.json").read_text())
+    assert len(brief) < len(first) / 2
+    assert "softmax_gain_over_prototype_severe" in brief
+
+
+def test_the_pages_tables_are_the_stored_figures(tmp_path):
+    import json
+
+    sys.path.append(str(PAPERS.parents[1] / "docs"))
+    import perturbed_tables
+
+    held = {"half": "confirm", "wasserstein_augrc": 0.091, "prototype_augrc": 0.22}
+    for end, value in (("", 2.14), ("_low", 0.9), ("_high", 3.4)):
+        held[f"wasserstein_gain_over_prototype_severe{end}"] = value
+        held[f"covariance_gain_severe{end}"] = -value
+        held[f"covariance_gain_severe_nll_saved{end}"] = value / 10
+    (tmp_path / "digits.json").write_text(json.dumps(held))
+    page = "<!-- digits: gains -->|<!-- digits: parts -->|<!-- digits: scores -->|<!-- mnist: gains -->"
+    gains, parts, scores, none = (
+        perturbed_tables.fill(mark, tmp_path) for mark in page.replace(">|", ">\n").split("\n")
+    )
+    assert "| **Wasserstein** | - | +2.1 [0.9, 3.4] |" in gains
+    assert "| a covariance | - | -2.1 [-3.4, -0.9] |" in parts
+    assert "| -21 % [-34, -9] |" in parts
+    assert "| prototypes | 0.2200 | - |" in scores
+    assert none == "*No confirming run of mnist has been stored yet.*"
+    (tmp_path / "digits.json").write_text(json.dumps({**held, "half": "develop"}))
+    with pytest.raises(
+        ValueError, match=r"digits.json should hold a confirming run, got 'develop'"
+    ):
+        perturbed_tables.fill(page, tmp_path)
+
+
+def test_half_of_the_turned_views_are_the_row_itself():
+    images = torch.rand((2000, 1, 8, 8), generator=generator())
+    clouds = torch.randn((2000, 16, 3), generator=generator())
+    for x, turn in ((images, views.turned_images), (clouds, views.turned_points)):
+        seen = turn(x, generator(1))
+        kept = (seen - x).abs().flatten(1).amax(dim=1) < 1e-6
+        assert kept.double().mean().item() == pytest.approx(0.5, abs=0.05)
+    away = torch.cdist(seen, seen), torch.cdist(clouds, clouds)
+    torch.testing.assert_close(*away, atol=1e-3, rtol=0)  # A turn keeps distances.
