@@ -19,11 +19,17 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from thin_deep import bathymetry, depth, sinc, uci
+from thin_deep import bathymetry, depth, families, sinc, uci
 
 from uncertain import __version__, atomic
 
-QUESTIONS = {"bathymetry": bathymetry, "depth": depth, "sinc": sinc, "uci": uci}
+QUESTIONS = {
+    "bathymetry": bathymetry,
+    "depth": depth,
+    "families": families,
+    "sinc": sinc,
+    "uci": uci,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from uncertain.gp.deformation import Deformation
+from uncertain.gp.direct import DirectDeformation
 from uncertain.gp.encoded import EncodedInputs
 from uncertain.gp.encoding import Columns, Fill
 from uncertain.gp.factors import NotPositiveDefiniteError
@@ -38,6 +39,7 @@ __all__ = [
     "CompositionalDeepGP",
     "DeepKernelGP",
     "Deformation",
+    "DirectDeformation",
     "EncodedInputs",
     "ExactGP",
     "Fill",

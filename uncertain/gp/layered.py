@@ -18,13 +18,13 @@ from torch.distributions import Distribution, MixtureSameFamily
 from uncertain import checks
 from uncertain.fit import Batch
 from uncertain.gp import sites
-from uncertain.gp.deformation import SMALLEST_VARIANCE, Deformation
+from uncertain.gp.deformation import SMALLEST_VARIANCE
 from uncertain.gp.expectations import closed_sites, drawn_sites, over_nodes
 from uncertain.gp.exponentials import chunk_numbers
 from uncertain.gp.factors import cholesky
 from uncertain.gp.initialisation import start_stack
 from uncertain.gp.kernels import KERNELS, Kernel, base_kernel
-from uncertain.gp.layers import Latent, antithetic_nodes, inner_width, through
+from uncertain.gp.layers import Latent, Layer, antithetic_nodes, inner_width, through
 from uncertain.gp.likelihoods import (
     SMALLEST_NOISE,
     GaussianNoise,
@@ -94,11 +94,11 @@ class LayeredThinDeepGP(ThinDeepGP):
 
     def __init__(
         self,
-        hidden: Deformation,
+        hidden: Layer,
         inducing_points: Float[Tensor, "M Q"],
         *,
         rows: int,
-        inner: Sequence[Deformation] = (),
+        inner: Sequence[Layer] = (),
         likelihood: Likelihood | None = None,
         kernel: Kernel = "squared_exponential",
         input_scaling: Sequence[Tensor] | None = None,
@@ -182,7 +182,7 @@ class LayeredThinDeepGP(ThinDeepGP):
         return model
 
     @property
-    def layers(self) -> list[Deformation]:
+    def layers(self) -> list[Layer]:
         """All hidden layers, from the inputs up."""
         return [*self.inner, self.hidden]  # type: ignore[list-item]
 

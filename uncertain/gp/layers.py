@@ -19,6 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uncertain.gp.deformation import Deformation
+from uncertain.gp.direct import DirectDeformation
+
+Layer = Deformation | DirectDeformation
 
 
 class Latent(NamedTuple):
@@ -39,13 +42,13 @@ class Latent(NamedTuple):
     nodes: int
 
 
-def inner_width(layers: Sequence[Deformation]) -> int:
+def inner_width(layers: Sequence[Layer]) -> int:
     """Return how many standard normal numbers put a row through all layers but the last."""
     return sum(layer.latent_dim for layer in layers[:-1])
 
 
 def through(
-    layers: Sequence[Deformation], x: Float[Tensor, "N D"], nodes: Float[Tensor, "#N S K"]
+    layers: Sequence[Layer], x: Float[Tensor, "N D"], nodes: Float[Tensor, "#N S K"]
 ) -> Latent:
     r"""Put rows through the layers: the layers below the last at given nodes, the last kept Gaussian.
 
@@ -86,7 +89,7 @@ def through(
     return Latent(rows, at, mean, variance, count)
 
 
-def gains(layers: Sequence[Deformation]) -> Float[Tensor, " L"]:
+def gains(layers: Sequence[Layer]) -> Float[Tensor, " L"]:
     r"""Return how much the prior of each layer stretches small distances of the layer below.
 
     .. math:: g_l = \lVert x \rVert^2 \sum_q s_{lq}^2 \frac1P \sum_p \ell_{lqp}^{-2}
@@ -103,7 +106,7 @@ def gains(layers: Sequence[Deformation]) -> Float[Tensor, " L"]:
     for layer in layers:
         inverse = (-2 * layer.log_lengthscale.detach().double()).exp().mean(1)
         size = layer.log_variance.detach().double().exp()
-        found.append(layer.mean.shape[2] * (size * inverse).sum())
+        found.append((layer.input_dim + layer.bias) * (size * inverse).sum())
     return torch.stack(found)
 
 

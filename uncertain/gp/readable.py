@@ -23,7 +23,7 @@ from torch.distributions import (
 from uncertain import checks
 from uncertain.gp import draws, reading
 from uncertain.gp.deformation import Deformation, keep_float64
-from uncertain.gp.layers import Latent, gains
+from uncertain.gp.layers import Latent, Layer, gains
 from uncertain.gp.sites import Posteriors, Processes
 from uncertain.gp.training_data import checked_inputs
 from uncertain.predictive import mixture
@@ -41,7 +41,7 @@ class ReadableProcess(nn.Module, ABC):
     seed: int
 
     @property
-    def layers(self) -> list[Deformation]:
+    def layers(self) -> list[Layer]:
         """All hidden layers, from the inputs up."""
         return [self.hidden]
 
@@ -169,9 +169,10 @@ class ReadableProcess(nn.Module, ABC):
             units of the target; for classes, the latent functions. It does not follow the model
             where that is trained further.
         """
+        matrices = self._matrices("draws")
         generator = draws.checked_generator(count, seed, self.loc)
         checks.check_range("features", features, 1)
-        layers = [draws.layer_draw(layer, count, features, generator) for layer in self.layers]
+        layers = [draws.layer_draw(layer, count, features, generator) for layer in matrices]
         output = draws.output_draw(*self._output(), count, features, generator)
         loc, scale, bias = self.input_loc.clone(), self.input_scale.clone(), self.hidden.bias
 
@@ -202,15 +203,16 @@ class ReadableProcess(nn.Module, ABC):
             TypeError: For likelihoods other than Gaussian: take ``draws``.
             ValueError: For inputs that do not fit.
         """
+        layers = self._matrices("joint")
         checks.check_range("members", members, 1)
         noise = self._noise()
         places = self._standardised(x)
         checks.check_not_empty("x", x)
-        wide = self.layers[0].features(places)
-        sizes = [layer.latent_dim * len(x) for layer in self.layers]
+        wide = layers[0].features(places)
+        sizes = [layer.latent_dim * len(x) for layer in layers]
         nodes = normal_nodes(members, sum(sizes), self.seed).to(wide).split(sizes, 1)
         at = places[None]
-        for layer, node in zip(self.layers, nodes, strict=True):
+        for layer, node in zip(layers, nodes, strict=True):
             at = draws.joint_layer(layer, wide, at, node.unflatten(1, (layer.latent_dim, len(x))))
         mean, covariance = draws.joint_functions(*self._output(), at)
         eye = torch.eye(len(x)).to(covariance)
@@ -221,6 +223,17 @@ class ReadableProcess(nn.Module, ABC):
         if self._given(mean.mT).ndim == 2:
             return mixture(MultivariateNormal(loc[:, 0].to(dtype), covariance[:, 0].to(dtype)))
         return mixture(Independent(MultivariateNormal(loc.to(dtype), covariance.to(dtype)), 1))
+
+    def _matrices(self, asked: str) -> list[Deformation]:
+        found = []
+        for layer in self.layers:
+            if not isinstance(layer, Deformation):
+                raise TypeError(
+                    f"`{asked}` should be asked of a model of Deformations, got "
+                    f"{type(layer).__name__}."
+                )
+            found.append(layer)
+        return found
 
     def _read_at(self, x: Tensor | None) -> Latent:
         return self._through(self.layers[0].inducing_points if x is None else self._standardised(x))

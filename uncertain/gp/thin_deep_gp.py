@@ -26,11 +26,11 @@ from uncertain.gp.bounds import (
     statistics,
     uncollapsed_bound,
 )
-from uncertain.gp.deformation import SMALLEST_VARIANCE, Deformation
+from uncertain.gp.deformation import SMALLEST_VARIANCE
 from uncertain.gp.factors import cholesky
 from uncertain.gp.initialisation import start
 from uncertain.gp.kernels import Kernel, unit_kernel
-from uncertain.gp.layers import Latent, through
+from uncertain.gp.layers import Latent, Layer, through
 from uncertain.gp.likelihoods import SMALLEST_NOISE, Likelihood, LikelihoodName
 from uncertain.gp.readable import ReadableProcess, output_dtype
 from uncertain.gp.sites import Posteriors, Processes
@@ -94,7 +94,7 @@ class ThinDeepGP(ReadableProcess):
 
     def __init__(
         self,
-        hidden: Deformation,
+        hidden: Layer,
         inducing_points: Float[Tensor, "M Q"],
         *,
         rows: int,
@@ -113,7 +113,8 @@ class ThinDeepGP(ReadableProcess):
         checks.check_range("noise", noise, SMALLEST_NOISE, open_low=True)
         checks.check_range("rate", rate, 0, 1, open_low=True)
         checks.check_range("members", members, 1)
-        self.hidden, self.rows, self.noise = hidden, rows, noise
+        self.hidden = hidden  # type: ignore[assignment]  # What only a matrix has, is refused in words.
+        self.rows, self.noise = rows, noise
         self.rate, self.members, self.seed = rate, members, seed
         points = inducing_points.detach().to(torch.float64, copy=True)
         self.inducing_points = nn.Parameter(points)
