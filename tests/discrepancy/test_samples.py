@@ -109,6 +109,50 @@ def test_mmd_is_unbiased_without_the_diagonal_and_never_negative_with_it() -> No
     assert shifted.mean() > 20 * shifted.std() / len(values) ** 0.5
 
 
+def test_a_weight_is_so_many_copies() -> None:
+    x, y = points(4, 2), points(3, 2, seed=1) + 0.3
+    counts = torch.tensor([1, 3, 0, 2]), torch.tensor([2, 1, 4])
+    copies = x.repeat_interleave(counts[0], dim=0), y.repeat_interleave(counts[1], dim=0)
+    weights = {"weights_x": 0.7 * counts[0], "weights_y": counts[1].float()}
+    ours = mmd_squared(x, y, bandwidths=[0.5, 2.0], statistic="v", **weights)
+    torch.testing.assert_close(
+        ours, mmd_squared(*copies, bandwidths=[0.5, 2.0], statistic="v"), rtol=1e-6, atol=0
+    )
+    alike = mmd_squared(
+        x, y, weights_x=torch.full((4,), 3.0)
+    )  # Equal weights: those of no weights.
+    torch.testing.assert_close(alike, mmd_squared(x, y))
+    batch = mmd_squared(x, y, weights_y=torch.stack([counts[1], counts[1].flip(0)])).tolist()
+    each = [mmd_squared(x, y, weights_y=w).item() for w in (counts[1], counts[1].flip(0))]
+    assert batch == pytest.approx(each)
+
+
+def test_a_weighted_u_statistic_is_unbiased() -> None:
+    x, y = points(3000, 6, 2), points(3000, 9, 2, seed=1)
+    weights = torch.tensor([5.0, 1, 1, 1, 0, 2])
+    values = mmd_squared(x, y, bandwidths=[1.0], weights_x=weights)
+    assert abs(values.mean()) < 4 * values.std() / len(values) ** 0.5
+    biased = mmd_squared(x, y, bandwidths=[1.0], weights_x=weights, statistic="v")
+    assert biased.mean() > 20 * biased.std() / len(values) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (
+            torch.ones(3),
+            r"`weights_x` should have shape \(\.\.\., 4\), a weight a point, got \(3,\)",
+        ),
+        (torch.tensor([1.0, -1, 1, 1]), "`weights_x` should lie"),
+        (torch.tensor([1.0, 0, 0, 0]), "above 0 for at least 2 points of every sample"),
+    ],
+    ids=["shape", "negative", "one point"],
+)
+def test_bad_weights_are_told(weights: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mmd_squared(points(4, 2), points(4, 2), weights_x=weights)
+
+
 def test_the_bandwidth_takes_no_gradient() -> None:
     x, y = points(6, 2).requires_grad_(), points(6, 2, seed=1)
     assert not median_distance(x, y).requires_grad

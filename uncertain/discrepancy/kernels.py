@@ -11,7 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uncertain import checks
-from uncertain.discrepancy.samples import squared_distances, two_samples, without_overflow
+from uncertain.discrepancy.samples import (
+    check_samples_leading,
+    squared_distances,
+    two_samples,
+    without_overflow,
+)
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Widths by default, in median distances."""
@@ -23,6 +28,8 @@ def mmd_squared(
     *,
     bandwidths: Sequence[float] | Float[Tensor, " H"] | None = None,
     statistic: Literal["u", "v"] = "u",
+    weights_x: Tensor | None = None,
+    weights_y: Tensor | None = None,
 ) -> Float[Tensor, "*pairs"]:
     r"""Return the squared maximum mean discrepancy between two samples.
 
@@ -39,13 +46,17 @@ def mmd_squared(
         bandwidths: b_h, above 0, in the unit of x. By default the :func:`median_distance` of both
             samples together, times 1/4, 1/2, 1, 2 and 4; no gradient flows through it.
         statistic: ``u`` or ``v``.
+        weights_x: (..., N) of the points of x, at least 0; only their ratios count. For a V-statistic a
+            weight of k is k copies; a U-statistic divides by one less the sum of squared shares, and
+            stays unbiased for weights that do not depend on the points. The median is not weighted.
+        weights_y: (..., M), of those of y.
 
     Returns:
         The broadcast leading shape.
 
     Raises:
-        ValueError: For shapes that do not fit, bandwidths that are not above 0 and finite, fewer than
-            two points a sample for a U-statistic, numbers that are not finite, or numbers or
+        ValueError: For shapes that do not fit, bandwidths that are not above 0 and finite, weights below
+            0 or without a sum, fewer than two points (of a weight above 0) a sample for a U-statistic, numbers that are not finite, or numbers or
             bandwidths whose squares leave the range of their dtype.
         TypeError: For tensors that are not floating, or bandwidths that are no numbers.
 
@@ -65,11 +76,17 @@ def mmd_squared(
         widths = median_distance(x, y).unsqueeze(-1) * x.new_tensor(FACTORS)
     else:
         widths = _widths(bandwidths, x)
-    within_x, within_y = (
-        _mean(_kernel(x, x, widths), unbiased),
-        _mean(_kernel(y, y, widths), unbiased),
-    )
-    value = within_x + within_y - 2 * _mean(_kernel(x, y, widths), False)
+    kernels = _kernel(x, x, widths), _kernel(y, y, widths), _kernel(x, y, widths)
+    if weights_x is None and weights_y is None:
+        within_x, within_y = (_mean(kernel, unbiased) for kernel in kernels[:2])
+        between = _mean(kernels[2], False)
+    else:
+        shares_x = _shares("weights_x", weights_x, x, unbiased)
+        shares_y = _shares("weights_y", weights_y, y, unbiased)
+        within_x = _weighted(kernels[0], shares_x, unbiased)
+        within_y = _weighted(kernels[1], shares_y, unbiased)
+        between = _sum(shares_x, kernels[2], shares_y)
+    value = within_x + within_y - 2 * between
     return without_overflow(value, hint="rescale `x`, `y` and `bandwidths`")
 
 
@@ -127,6 +144,41 @@ def _kernel(x: Tensor, y: Tensor, widths: Tensor) -> Tensor:
     for rate in rates.unbind(-1):  # One after the other: a sum of H matrices, not H of them.
         total = total + (-rate[..., None, None] * squares).exp()
     return total / widths.shape[-1]
+
+
+def _shares(name: str, weights: Tensor | None, sample: Tensor, unbiased: bool) -> Tensor:
+    """Return weights (..., N) that sum to one; equal ones where none are given."""
+    points = sample.shape[-2]
+    if weights is None:
+        return sample.new_full((points,), 1 / points)
+    if weights.ndim < 1 or weights.shape[-1] != points:
+        raise ValueError(
+            f"`{name}` should have shape (..., {points}), a weight a point, got {tuple(weights.shape)}."
+        )
+    check_samples_leading(tuple(weights.shape[:-1]), tuple(sample.shape[:-2]))
+    checks.check_range(name, weights, 0, open_high=True)
+    weights = weights.to(sample)
+    if bool(((weights > 0).sum(-1) < (2 if unbiased else 1)).any()):
+        raise ValueError(
+            f"`{name}` should be above 0 for at least {2 if unbiased else 1} points of every sample, "
+            "got fewer."
+        )
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def _weighted(kernel: Tensor, shares: Tensor, without_diagonal: bool) -> Tensor:
+    """Return the mean of a kernel (..., N, N) over two draws from the shares, or two different ones."""
+    total = _sum(shares, kernel, shares)
+    if not without_diagonal:
+        return total
+    squares = shares.square()
+    alone = (squares * kernel.diagonal(dim1=-2, dim2=-1)).sum(-1)
+    return (total - alone) / (1 - squares.sum(-1))
+
+
+def _sum(left: Tensor, kernel: Tensor, right: Tensor) -> Tensor:
+    product: Tensor = left.unsqueeze(-2) @ kernel @ right.unsqueeze(-1)
+    return product[..., 0, 0]
 
 
 def _mean(kernel: Tensor, without_diagonal: bool) -> Tensor:
