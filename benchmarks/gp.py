@@ -19,9 +19,10 @@ psi2_largest_gap
 rows_per_second, rows_per_second_gpytorch
     Rows predicted a CPU second by ``ThinDeepGP``, 128 nodes, M = 50, in batches of 10,000; and by
     GPyTorch's deep process of the same size with 128 samples, in batches of 1,000, for its memory.
-step_ratio_vs_gpytorch
+step_ratio_vs_gpytorch, step_ratio_vs_gpytorch_float64
     CPU time of a training step of GPyTorch's deep process, one hidden layer of 8 units, 10 samples,
-    float32, over one of ``ThinDeepGP`` in float64: 1,000 rows, M = 128 for f of each.
+    float32 as by default or float64 as ours, over one of ``ThinDeepGP``: 1,000 rows, M = 128 for f of
+    each.
 kin8nm_nll_gap, power-plant_nll_gap
     Held-out NLL of ``ThinDeepGP`` minus that of GPyTorch's deep process (512 members each, the first
     standard split) after the same CPU time; left out where the set is not there, and with --quick.

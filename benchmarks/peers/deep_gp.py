@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -96,12 +97,19 @@ def against(figures: harness.Figures, inputs: int, *, quick: bool) -> None:
     x = torch.randn(300 if quick else 8000, inputs, generator=g, dtype=torch.float64)
     y = x[:, 0].sin() + 0.1 * torch.randn(len(x), generator=g, dtype=torch.float64)
     model, peer, wide, target = pair_of(x, y, 20 if quick else POINTS)
+    double = copy.deepcopy(peer).double()
     times = harness.interleave(
-        {"ours": minibatch_step(model, x, y), "gpytorch": peer_step(peer, wide, target)}, rounds=5
+        {
+            "ours": minibatch_step(model, x, y),
+            "gpytorch": peer_step(peer, wide, target),
+            "gpytorch_float64": peer_step(double, wide.double(), target.double()),
+        },
+        rounds=5,
     )
     figures.add_times("step", times)
-    ratio = harness.ratio(times["gpytorch"], times["ours"]).value
-    figures.add("step_ratio_vs_gpytorch", ratio, "x")
+    for side in ("gpytorch", "gpytorch_float64"):
+        ratio = harness.ratio(times[side], times["ours"]).value
+        figures.add(f"step_ratio_vs_{side}", ratio, "x")
     _, smaller, wide, _ = pair_of(x[:1000], y[:1000], 20 if quick else 50)
     asked = wide[: 100 if quick else 1000]
     smaller.eval()
