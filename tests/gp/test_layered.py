@@ -285,6 +285,9 @@ def test_deep_metrics_are_means_over_the_layers_below() -> None:
     jacobian = torch.stack(columns, 2)
     torch.testing.assert_close(model.local_metric(x), jacobian.mT @ jacobian, rtol=1e-4, atol=1e-8)
     assert model.relevance(x).shape == (2,)
+    none = x[:0]
+    assert model(none).batch_shape == model.moments(none).batch_shape == (0,)
+    assert model.metric_field(none).metric.shape == (0, 2, 2)
     assert model.bias_share(x) == 0
 
 

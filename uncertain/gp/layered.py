@@ -289,7 +289,8 @@ class LayeredThinDeepGP(ThinDeepGP):
         mean, variance = self._functions(x, exact=self.kernel == "squared_exponential")
         noise = likelihood.noise_variance(mean, variance).mean(1)
         mean, variance = mean[..., : likelihood.width], variance[..., : likelihood.width]
-        spread = variance.mean(1) + mean.var(1, unbiased=False)
+        between = (mean - mean.mean(1, keepdim=True)).square().mean(1)
+        spread = variance.mean(1) + between
         loc = self.loc + self.scale * mean.mean(1)
         parameters = (loc, self.scale * spread.sqrt(), self.scale * noise.sqrt())
         return likelihood.of_outputs(GaussianMarginal, *(p.to(output_dtype(x)) for p in parameters))
@@ -346,10 +347,12 @@ class LayeredThinDeepGP(ThinDeepGP):
             found = self._through(part)
             if exact:
                 pair = sites.averaged_moments(processes, before, found.mean, found.variance)
+                nodes = found.nodes
             else:
                 h = self._at_nodes(found, len(part)).flatten(0, 1)
                 pair = sites.known_moments(processes, before, processes.responses(h))
-            parts.append([t.unflatten(0, (len(part), -1)) for t in pair])
+                nodes = len(self._nodes)
+            parts.append([t.unflatten(0, (len(part), nodes)) for t in pair])
         mean, variance = (torch.cat(each) for each in zip(*parts, strict=True))
         return mean, variance.clamp(min=SMALLEST_VARIANCE)
 
