@@ -233,6 +233,9 @@ CASES |= {
 }
 CASES |= {
     "thin_deep_gp": Case(lambda s: _thin_deep(s), targets=0, passes=1),
+    "encoded_inputs": Case(
+        lambda s: gp.EncodedInputs(_thin_deep(s), gp.Columns(5)), targets=0, passes=1
+    ),
     "thin_deep_gp_two_layers": Case(
         lambda s: _thin_deep(s, hidden_layers=2, bias=True), targets=0, passes=1
     ),
