@@ -172,7 +172,7 @@ def metric_map(
     panel.set_title(f"each ellipse: {reached:.2g} lengthscales", fontsize="medium")
     panel.grid(False)
     kind = "geometric mean" if colour == "volume" else "shortest"
-    colour_bar(drawn, panel, f"local lengthscale ({kind})")
+    colour_bar(drawn, panel, f"lengthscale ({kind})")
     return panel
 
 
