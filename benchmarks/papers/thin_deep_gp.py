@@ -19,7 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from thin_deep import bathymetry, depth, families, sinc, uci
+from thin_deep import bathymetry, depth, families, prior, sinc, uci
 
 from uncertain import __version__, atomic
 
@@ -27,6 +27,7 @@ QUESTIONS = {
     "bathymetry": bathymetry,
     "depth": depth,
     "families": families,
+    "prior": prior,
     "sinc": sinc,
     "uci": uci,
 }

@@ -1,0 +1,209 @@
+r"""Is what one reads from a fit what is there? Draws from the model's own prior, whose metric is known.
+
+A draw has a coherent matrix of two rows (random Fourier features, :math:`W_{qd} \sim GP` with
+lengthscale :math:`\sqrt D` and variance :math:`2 / D`, a quarter of that in the second row), the latent
+:math:`h = W(x)\,x` with its Jacobian J by automatic differentiation, an exact draw of f at the rows, and
+noise of a twentieth of its deviation. Fits do not know that there are two latent rows.
+
+Scored at the rows: the median angle between the leading directions of the learned and the true
+:math:`J^\top J`; the rank correlation of their log-volumes, half the sum of the logarithms of the two
+largest eigenvalues; and the share of rows whose true log-volume lies in the central 90 % of that of
+posterior draws of W (its values at the inducing points are drawn, what lies between them is not). The
+compositional process has no draws of a latent that stay together, so it has no bands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from uncertain import atomic, gp
+from uncertain.gp.alignment import design
+
+FEATURES, ROWS, WIDTH = 1000, 500, 2
+_NOISE, _DRAWS, _FEW = 0.05, 200, 60
+_BAND = (0.05, 0.95)
+MODELS = ("thin_deep_gp", "compositional", "nonstationary")
+
+
+class Draw(NamedTuple):
+    """One surface.
+
+    Attributes:
+        x: (N, D).
+        y: (N,).
+        jacobian: (N, 2, D), of h.
+    """
+
+    x: Tensor
+    y: Tensor
+    jacobian: Tensor
+
+
+class Metric(NamedTuple):
+    """What a fit says of the metric.
+
+    Attributes:
+        local: (N, D, D).
+        draws: (S, N) log-volumes, or none.
+    """
+
+    local: Tensor
+    draws: Tensor | None
+
+
+def drawn(inputs: int, rows: int, seed: int) -> Draw:
+    """Return a draw from the prior."""
+    g = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=g, dtype=torch.float64)
+
+    x = normal(rows, inputs)
+    frequency = normal(WIDTH, FEATURES, inputs) / inputs**0.5
+    phase = 2 * math.pi * torch.rand(WIDTH, FEATURES, generator=g, dtype=torch.float64)
+    size = (2 / inputs) ** 0.5 * torch.tensor([1.0, 0.5]).double()[:, None, None]
+    weight = size * normal(WIDTH, FEATURES, inputs) * (2 / FEATURES) ** 0.5
+
+    def latent(row: Tensor) -> Tensor:
+        waves = (torch.einsum("qfd,d->qf", frequency, row) + phase).cos()
+        return torch.einsum("qf,qfd,d->q", waves, weight, row)
+
+    h = torch.func.vmap(latent)(x)
+    jacobian = torch.func.vmap(torch.func.jacrev(latent))(x)
+    kernel = (-0.5 * torch.cdist(h, h).square()).exp() + 1e-8 * torch.eye(rows).double()
+    f = torch.linalg.cholesky(kernel) @ normal(rows)
+    return Draw(x, f + _NOISE * f.std() * normal(rows), jacobian)
+
+
+def log_volume(metric: Tensor) -> Tensor:
+    """Return half the sum of the logarithms of the two largest eigenvalues."""
+    values = torch.linalg.eigvalsh(metric)[..., -WIDTH:]
+    return 0.5 * values.clamp(min=1e-12).log().sum(-1)
+
+
+def thin_deep(data: Draw, seed: int) -> Metric:
+    """Fit the thin-and-deep process, and draw its Jacobian."""
+    model = gp.ThinDeepGP.from_data(data.x, data.y, seed=seed)
+    gp.fit(model, (data.x, data.y), plan=_brief(data), seed=seed)
+    g = torch.Generator().manual_seed(seed)
+    layer = model.hidden
+    with torch.no_grad():
+        standard = (data.x - model.input_loc) / model.input_scale
+        root = layer.covariance_root()
+        volumes = torch.empty(_DRAWS, len(standard), dtype=torch.float64)
+        slopes = [
+            design(standard, layer.inducing_points, each.exp(), jitter=layer.jitter, bias=layer.bias)[1]
+            for each in layer.log_lengthscale
+        ]  # fmt: skip
+        for place in range(_DRAWS):
+            noise = torch.randn(layer.mean.shape, generator=g, dtype=torch.float64)
+            values = layer.mean + root @ noise
+            rows = [
+                (0.5 * size).exp() * (slope @ value.flatten())
+                for size, slope, value in zip(layer.log_variance, slopes, values, strict=True)
+            ]
+            jacobian = torch.stack(rows, 1) / model.input_scale
+            volumes[place] = log_volume(jacobian.mT @ jacobian)
+    return Metric(model.local_metric(data.x).detach(), volumes)
+
+
+def compositional(data: Draw, seed: int) -> Metric:
+    """Fit the compositional process, and return the metric of its first layer's mean."""
+    model = gp.CompositionalDeepGP.from_data(data.x, data.y, num_inducing=50, seed=seed)
+    gp.fit(model, (data.x, data.y), plan=_brief(data), seed=seed)
+    leaf = data.x.clone().requires_grad_()
+    hidden = model.hidden[0].moments(model.scaling.inputs(leaf))[0]  # type: ignore[operator]
+    kernel = model.last.covar_module
+    h = hidden / getattr(kernel, "base_kernel", kernel).lengthscale.detach().reshape(1, -1)
+    rows = [
+        torch.autograd.grad(h[:, q].sum(), leaf, retain_graph=True)[0] for q in range(h.shape[1])
+    ]
+    jacobian = torch.stack(rows, 1)
+    return Metric(jacobian.mT @ jacobian, None)
+
+
+def nonstationary(data: Draw, seed: int) -> Metric:
+    """Fit the process with lengthscale fields, and return their metric."""
+    model = gp.NonstationaryGP.from_data(data.x, data.y, num_inducing=50, seed=seed)
+    gp.fit(model, (data.x, data.y), plan=_brief(data), seed=seed)
+    inverse = model.lengthscales(data.x).double().square().reciprocal()
+    return Metric(inverse.mean(0).diag_embed(), log_volume(inverse.diag_embed()))
+
+
+FITS = {"thin_deep_gp": thin_deep, "compositional": compositional, "nonstationary": nonstationary}
+
+
+def _brief(data: Draw) -> list[gp.Phase] | None:
+    """Return a plan that only shows that it runs, for few rows."""
+    return [gp.Phase(5)] if len(data.x) <= _FEW else None
+
+
+def score(found: Metric, data: Draw) -> dict[str, float]:
+    """Compare a learned metric with the true one."""
+    truth = data.jacobian.mT @ data.jacobian
+    leading = [torch.linalg.eigh(metric)[1][..., -1] for metric in (truth, found.local.double())]
+    cosine = (leading[0] * leading[1]).sum(-1).abs().clamp(max=1)
+    volume = log_volume(truth)
+    made = {
+        "angle": float(cosine.acos().rad2deg().median()),
+        "rank_correlation": float(spearmanr(volume, log_volume(found.local.double()))[0]),
+    }
+    if found.draws is not None:
+        low, high = found.draws.quantile(torch.tensor(_BAND).to(found.draws), dim=0)
+        made["covered"] = float(((volume >= low) & (volume <= high)).double().mean())
+    return made
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this question."""
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(20)))
+    parser.add_argument("--inputs", type=int, nargs="+", default=[2, 5])
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+
+
+def run(options: argparse.Namespace, folder: Path) -> dict[str, float]:
+    """Fit what is not in the folder yet, show all, and return the medians."""
+    seeds, widths, rows = options.seeds, options.inputs, options.rows
+    if options.quick:
+        seeds, widths, rows = seeds[:1], widths[:1], _FEW
+    found: dict[str, dict[str, list[float]]] = {}
+    for inputs in widths:
+        for seed in seeds:
+            data = drawn(inputs, rows, seed)
+            for name in options.models:
+                file = folder / f"{rows}-{inputs}" / f"{name}-{seed}.json"
+                if not file.is_file():
+                    started = time.process_time()
+                    made = score(FITS[name](data, seed), data)
+                    made["seconds"] = time.process_time() - started
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    atomic.write_text(file, json.dumps(made))
+                each = found.setdefault(f"{name}_{inputs}", {})
+                for key, value in json.loads(file.read_text()).items():
+                    each.setdefault(key, []).append(value)
+    table = Table("process, inputs", "draws", *_KEYS, title="medians over draws from the prior")
+    flat: dict[str, float] = {}
+    for name, each in found.items():
+        medians = {key: statistics.median(values) for key, values in each.items()}
+        cells = [f"{medians[key]:.3g}" if key in medians else "-" for key in _KEYS]
+        table.add_row(name, str(len(each["angle"])), *cells)
+        flat |= {f"{name}_{key}": value for key, value in medians.items()}
+        flat[f"{name}_draws"] = len(each["angle"])
+    Console(width=120).print(table)
+    return flat
+
+
+_KEYS = ("angle", "rank_correlation", "covered", "seconds")
