@@ -11,6 +11,7 @@ from torch import Tensor
 
 from uncertain import fit as training
 from uncertain.gp import Phase, ThinDeepGP, fit
+from uncertain.gp.descent import objective_of
 from uncertain.gp.plans import checked_plan
 
 
@@ -90,6 +91,18 @@ def test_lbfgs_reaches_what_adam_is_far_from() -> None:
     adam = fit(started(), data(), plan=[Phase(40, rate=0.01)])
     lbfgs = fit(started(), data(), plan=[Phase(5, method="lbfgs")])
     assert lbfgs.objective[-1] < adam.objective[-1]
+
+
+def test_priors_pull_parameters_and_say_so_where_they_are_wrong() -> None:
+    model = started()
+    tight = torch.distributions.Normal(torch.tensor(-1.0).double(), 1e-3)
+    plan = [Phase(40, rate=0.05), Phase(1, method="lbfgs")]
+    fit(model, data(), plan=plan, priors={"log_noise": tight})
+    assert float(model.log_noise.detach()) == pytest.approx(-1, abs=0.02)
+    with pytest.raises(ValueError, match="`priors` should be of the model's parameters"):
+        fit(model, data(), priors={"noise": tight})
+    with pytest.raises(TypeError, match="should be a Distribution"):
+        objective_of(model, {"log_noise": 1.0})
 
 
 def test_minibatches_and_weights_are_taken() -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from uncertain import atomic, checks
 from uncertain import fit as training
+from uncertain.gp.descent import LBFGSStep, Priors, annealed, objective_of
 from uncertain.gp.plans import Phase, after_race, checked_plan, plan_of
 from uncertain.gp.restarts import Race, improve_start
 from uncertain.gp.thin_deep_gp import ThinDeepGP
@@ -49,6 +50,7 @@ def fit(
     *,
     plan: Sequence[Phase] | None = None,
     starts: int | None = None,
+    priors: Priors | None = None,
     held_out: float = 0.0,
     patience: int = 10,
     progress: bool = False,
@@ -68,6 +70,8 @@ def fit(
         starts: How many starts race before the first phase, on 500 rows at most; 0 for none. By
             default 6 for a ``ThinDeepGP`` with one hidden layer and Gaussian noise, whose bound has
             many poor optima; none for other models, or with a plan of your own.
+        priors: Distributions of parameters, by name and as the model keeps them, for a fit of highest
+            posterior density; each entry has the same. They act in the phases, not in the race.
         held_out: The share of rows, in [0, 1), drawn at random, that the last phase is stopped by:
             they train nothing until the end, when the posterior is conditioned on them too.
         patience: Stop after this many scores in a row without a better one.
@@ -99,6 +103,7 @@ def fit(
     usual = after_race(len(x)) if raced else plan_of(model, len(x))
     phases = checked_plan(usual if plan is None else plan)
     checks.check_range("held_out", held_out, 0, 1, open_high=True)
+    objective = objective_of(model, priors)
     kept, held = _split(len(x), held_out, seed)
     kept = kept.to(weight)
     race = None
@@ -113,6 +118,7 @@ def fit(
             model,
             (x, y, weight * kept),
             phase,
+            objective=objective,
             validation=(x[held], y[held], weight[held]) if held.numel() else None,
             callbacks=[*extra, *_kept(folder, place), *([training.progress()] if progress else [])],
             seed=seed,
@@ -149,6 +155,7 @@ def _train(
     data: tuple[Tensor, Tensor, Tensor],
     phase: Phase,
     *,
+    objective: training.Objective,
     validation: Any,
     callbacks: Sequence[training.Callback],
     seed: int,
@@ -168,56 +175,14 @@ def _train(
     )
     try:
         if phase.method == "lbfgs":
-            return usual(step=LBFGSStep(), callbacks=[*callbacks, *more])
+            return usual(step=LBFGSStep(objective), callbacks=[*callbacks, *more])
         if phase.falling:
             more.append(training.schedule(training.cosine(phase.steps, floor=0.1)))
         adam = partial(torch.optim.Adam, lr=phase.rate)
-        return usual(optimizer=adam, callbacks=[*callbacks, *more])
+        return usual(objective=objective, optimizer=adam, callbacks=[*callbacks, *more])
     finally:
         if hold is not None:
             hold(None)
-
-
-def annealed(hold: Callable[[float | None], None], phase: Phase) -> training.Callback:
-    """Return a callback that lowers the noise geometrically along a phase."""
-    first, last = phase.noise or (1.0, 1.0)
-
-    def start(run: training.Run) -> training.Hooks:
-        def batch(given: training.Batch) -> training.Batch:
-            along = run.step / max(1, run.steps - 1)
-            hold(first * (last / first) ** along)
-            return given
-
-        return training.Hooks(batch=batch, task=f"annealed({first:g}, {last:g})")
-
-    return start
-
-
-class LBFGSStep:
-    """A step of up to 20 iterations of L-BFGS with a strong-Wolfe line search, for full batches."""
-
-    def __init__(self) -> None:
-        self._optimizer: torch.optim.LBFGS | None = None
-
-    def __call__(self, model: nn.Module, batch: training.Batch) -> dict[str, Tensor]:
-        """Take one step and return the objective before it."""
-        if self._optimizer is None:
-            parameters = [p for p in model.parameters() if p.requires_grad]
-            self._optimizer = torch.optim.LBFGS(
-                parameters, max_iter=20, history_size=20, line_search_fn="strong_wolfe"
-            )
-        objective: Any = model.objective
-
-        def closure() -> float:
-            optimizer = self._optimizer
-            assert optimizer is not None
-            optimizer.zero_grad()
-            value: Tensor = objective(batch)
-            value.backward()  # type: ignore[no-untyped-call]
-            return float(value.detach())
-
-        loss = self._optimizer.step(closure)
-        return {"loss": torch.as_tensor(loss)}
 
 
 def _columns(data: Any) -> tuple[Tensor, Tensor, Tensor]:
