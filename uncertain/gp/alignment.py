@@ -187,7 +187,12 @@ def best_lengthscale(
     length = x.new_full((width,), width**0.5)
 
     def score(length: Tensor) -> float:
-        return aligned(design(x, points, length, jitter=jitter, bias=bias), gradient, penalty)[0]
+        try:
+            return aligned(design(x, points, length, jitter=jitter, bias=bias), gradient, penalty)[
+                0
+            ]
+        except torch.linalg.LinAlgError:
+            return -math.inf
 
     best = score(length)
     for factor in (2.0, 1.4, 1.2):

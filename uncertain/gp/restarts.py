@@ -108,7 +108,9 @@ def improve_start(
             stacked, rows, adam, jitter=model.hidden.jitter, rate=_RATE, falling=True,
             steps=[None] * _FINAL,
         )  # fmt: skip
-        found = race.polish(stacked, rows, jitter=model.hidden.jitter, iterations=_POLISHED)
+        # Some of the rows alone are not worth it.
+        few_steps = _POLISHED if len(rows.x) == int((weight > 0).sum()) else 1
+        found = race.polish(stacked, rows, jitter=model.hidden.jitter, iterations=few_steps)
     if bool(found.isfinite().all()):
         for name, parameter in model.named_parameters():
             parameter.copy_(stacked[name][0])
@@ -134,6 +136,9 @@ def _rows(model: ThinDeepGP, x: Tensor, y: Tensor, weight: Tensor, seed: int) ->
 def _starts(model: ThinDeepGP, rows: race.Rows, plain: PlainProcess, seed: int) -> Iterator[Start]:
     own = {name: t.detach().clone() for name, t in model.named_parameters()}
     own["log_noise"].fill_(math.log(_NOISE))
+    if not all(bool(part.isfinite().all()) for part in plain):
+        yield own
+        return
     yield _plain_start(model, own, rows, plain)
     layer = model.hidden
     count, columns = layer.mean.shape[1:]
@@ -148,8 +153,11 @@ def _starts(model: ThinDeepGP, rows: race.Rows, plain: PlainProcess, seed: int) 
             length = best_lengthscale(
                 rows.x, points, plain.gradient, penalty=penalty, jitter=layer.jitter, bias=layer.bias
             )  # fmt: skip
-        made = design(rows.x, points, length, jitter=layer.jitter, bias=layer.bias)
-        _, values = aligned(made, plain.gradient, penalty)
+        try:
+            made = design(rows.x, points, length, jitter=layer.jitter, bias=layer.bias)
+            _, values = aligned(made, plain.gradient, penalty)
+        except torch.linalg.LinAlgError:  # too smooth for these points
+            continue
         spread = (made.values @ values).std().clamp(min=1e-12)
         yield _aligned_start(own, length, values / spread, generator)
     yield own

@@ -90,7 +90,8 @@ def drawn(inputs: int, rows: int, seed: int) -> Draw:
 def log_volume(metric: Tensor) -> Tensor:
     """Return half the sum of the logarithms of the two largest eigenvalues."""
     values = torch.linalg.eigvalsh(metric)[..., -WIDTH:]
-    return 0.5 * values.clamp(min=1e-12).log().sum(-1)
+    value: Tensor = 0.5 * values.clamp(min=1e-12).log().sum(-1)
+    return value
 
 
 def thin_deep(data: Draw, seed: int) -> Metric:
