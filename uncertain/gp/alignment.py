@@ -191,7 +191,7 @@ def best_lengthscale(
             return aligned(design(x, points, length, jitter=jitter, bias=bias), gradient, penalty)[
                 0
             ]
-        except torch.linalg.LinAlgError:
+        except RuntimeError:  # no factor
             return -math.inf
 
     best = score(length)

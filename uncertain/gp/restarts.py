@@ -156,7 +156,7 @@ def _starts(model: ThinDeepGP, rows: race.Rows, plain: PlainProcess, seed: int) 
         try:
             made = design(rows.x, points, length, jitter=layer.jitter, bias=layer.bias)
             _, values = aligned(made, plain.gradient, penalty)
-        except torch.linalg.LinAlgError:  # too smooth for these points
+        except RuntimeError:  # no factor: too smooth for these points
             continue
         spread = (made.values @ values).std().clamp(min=1e-12)
         yield _aligned_start(own, length, values / spread, generator)
