@@ -18,10 +18,12 @@ CHANGES = """
     torch.set_num_threads(1)
     warnings.filterwarnings("error", message="never raised")
     logging.getLogger().setLevel(13)
+    logging.getLogger("pyro").setLevel(50)
     def state():
         return (
             Distribution._validate_args, torch.get_default_dtype(), torch.get_num_threads(),
             torch.is_grad_enabled(), list(warnings.filters), logging.getLogger().level,
+            logging.getLogger("pyro").level,
             torch.get_rng_state().tolist(),
         )
     before = state()

@@ -15,7 +15,8 @@ def import_quietly(name: str) -> ModuleType:
 
     ``import pyro`` and some others switch the validation of every torch distribution on; a user who
     switched it off (or the reverse) would find it changed by our import. Restored are distribution
-    validation, default dtype, gradient mode, thread count, warning filters and the root log level.
+    validation, default dtype, gradient mode, thread count, warning filters and the levels of all
+    loggers that were there before.
 
     Args:
         name: The module's full name.
@@ -34,7 +35,7 @@ def import_quietly(name: str) -> ModuleType:
         return sys.modules[name]
     validation, dtype = Distribution._validate_args, torch.get_default_dtype()
     gradients, threads = torch.is_grad_enabled(), torch.get_num_threads()
-    filters, level = warnings.filters[:], logging.getLogger().level
+    filters, levels = warnings.filters[:], _log_levels()
     try:
         return importlib.import_module(name)
     finally:
@@ -44,4 +45,11 @@ def import_quietly(name: str) -> ModuleType:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         warnings.filters[:] = filters  # type: ignore[index]
-        logging.getLogger().setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
+
+
+def _log_levels() -> dict[logging.Logger, int]:
+    known = logging.root.manager.loggerDict.values()
+    loggers = [logging.root, *(one for one in known if isinstance(one, logging.Logger))]
+    return {logger: logger.level for logger in loggers}
