@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from uncertain import fit as training
+from uncertain import gp
 from uncertain.gp import Phase, ThinDeepGP, fit
 from uncertain.gp.descent import objective_of
 from uncertain.gp.plans import checked_plan
@@ -134,3 +135,42 @@ def test_a_wrong_argument_is_named() -> None:
         checked_plan([])
     with pytest.raises(ValueError, match="`variance`"):
         model.hold_noise(0.0)
+
+
+def test_rows_with_gaps_and_names_are_fitted_through_their_columns():
+    x = torch.rand(40, 2, generator=torch.Generator().manual_seed(0)).double()
+    y = (6 * x[:, 0]).sin()
+    gaps = x.clone()
+    gaps[3, 1] = torch.nan
+    filled = gp.EncodedInputs.from_data(
+        gp.ExactGP.from_data, gaps, y, impute=gp.Fill.from_data(gaps.numpy())
+    )
+    plan = [gp.Phase(2, method="lbfgs")]
+    found = gp.fit(filled, (gaps, y), plan=plan)
+    assert found.model is filled
+    alone = gp.EncodedInputs.from_data(
+        gp.ExactGP.from_data, gaps, y, impute=gp.Fill.from_data(gaps.numpy())
+    )
+    gp.fit(alone.model, (alone.columns(gaps), y), plan=plan)
+    assert torch.equal(filled(gaps).mean, alone(gaps).mean)
+    named = np.array([["r" if a < 0.5 else "b", float(b)] for a, b in x], object)
+    model = gp.EncodedInputs.from_data(gp.ExactGP.from_data, named, y, categorical=[0])
+    assert gp.fit(model, (named, y), plan=plan).model(named).mean.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x, y: (x.where(x != x[3, 1], torch.nan), y), "`x` should be finite"),
+        (lambda x, y: (x, y.where(y != y[3], torch.inf)), "`y` should be finite"),
+        (lambda x, y: (x[:, :1], y), r"`x` should have shape \(N, 2\)"),
+    ],
+    ids=["gap", "infinite target", "other columns"],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_rows_are_checked_before_starts_race(spoil, message):
+    x = torch.rand(40, 2, generator=torch.Generator().manual_seed(0)).double()
+    y = (6 * x[:, 0]).sin()
+    model = gp.ThinDeepGP.from_data(x, y, num_inducing=10)
+    with pytest.raises(ValueError, match=message):
+        gp.fit(model, spoil(x, y))

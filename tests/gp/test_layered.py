@@ -319,3 +319,10 @@ def test_bad_targets_and_settings_are_refused_in_words() -> None:
     ):
         with pytest.raises(ValueError, match=text):
             LayeredThinDeepGP(model.hidden, x[:3], rows=10, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "softmax"])
+def test_one_class_alone_is_refused(likelihood):
+    x = torch.rand(20, 2, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=r"at least two classes, got only \[0\]"):
+        ThinDeepGP.from_data(x, torch.zeros(20).long(), likelihood=likelihood, num_inducing=5)

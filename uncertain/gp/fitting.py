@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from uncertain import atomic, checks
 from uncertain import fit as training
 from uncertain.gp.descent import LBFGSStep, Priors, annealed, objective_of
+from uncertain.gp.encoded import EncodedInputs
 from uncertain.gp.plans import Phase, after_race, checked_plan, plan_of
 from uncertain.gp.restarts import Race, improve_start
 from uncertain.gp.thin_deep_gp import ThinDeepGP
+from uncertain.gp.training_data import checked_inputs, checked_targets
 
 _STARTS = 6
 
@@ -65,7 +67,8 @@ def fit(
 
     Args:
         model: Made by ``from_data``, say; trained in place, on the device of its parameters.
-        data: ``(x, y)`` or ``(x, y, weight)``, tensors with one row an entry.
+        data: ``(x, y)`` or ``(x, y, weight)``, tensors with one row an entry; x as its columns take it
+            where the model is an ``EncodedInputs``, whose model is then fitted to encoded rows.
         plan: Phases; by default those of the model.
         starts: How many starts race before the first phase, on 500 rows at most; 0 for none. By
             default 6 for a ``ThinDeepGP`` with one hidden layer and Gaussian noise, whose bound has
@@ -97,6 +100,12 @@ def fit(
         >>> bool((fitted.model(x).mean - y).abs().mean() < 0.1)
         True
     """
+    if isinstance(model, EncodedInputs):
+        options: dict[str, Any] = {"plan": plan, "starts": starts, "priors": priors}
+        options |= {"held_out": held_out, "patience": patience, "progress": progress}
+        options |= {"folder": folder, "callbacks": callbacks, "seed": seed}
+        fitted = fit(model.model, _encoded(model, data), **options)
+        return fitted._replace(model=model.eval())
     started = time.monotonic()
     x, y, weight = _columns(data)
     raced = _racing(model, starts, default=0 if plan else _STARTS)
@@ -108,6 +117,10 @@ def fit(
     kept = kept.to(weight)
     race = None
     if isinstance(model, ThinDeepGP) and raced:
+        present = weight > 0  # Rows of weight 0 may hold anything.
+        checked_inputs(x[present], len(model.input_loc))
+        checks.check_finite("y", checked_targets(y, len(x))[present])
+        checks.check_finite("weight", weight)
         race = improve_start(model, x, y, weight * kept, starts=raced, seed=seed)
     traces, stopped = [], False
     for place, phase in enumerate(phases):
@@ -185,6 +198,13 @@ def _train(
             hold(None)
 
 
+def _encoded(model: EncodedInputs, data: Any) -> Any:
+    """Return data whose rows are encoded once, before anything is trained."""
+    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        return data  # Refused where it is read.
+    return (model.columns(data[0]), *data[1:])
+
+
 def _columns(data: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Return inputs, targets and weights after checking that they are tensors of one length."""
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
@@ -192,7 +212,9 @@ def _columns(data: Any) -> tuple[Tensor, Tensor, Tensor]:
         raise TypeError(f"`data` should be (x, y) or (x, y, weight), got {what}.")
     for name, value in zip(("x", "y", "weight"), data, strict=False):
         if not isinstance(value, Tensor):
-            raise TypeError(f"`{name}` should be a tensor, got {type(value).__name__}.")
+            raise TypeError(
+                f"`{name}` should be a tensor, got {type(value).__name__}: torch.as_tensor({name})."
+            )
     x, y = data[0], data[1]
     weight = data[2] if len(data) == 3 else torch.ones(len(x), dtype=torch.float64)
     checks.check_same_length(x=x, y=y, weight=weight)

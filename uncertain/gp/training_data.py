@@ -78,8 +78,7 @@ def given_points(points: Any, scaling: tuple[Tensor, Tensor]) -> Float[Tensor, "
 def checked_inputs(x: Any, width: int | None = None, *, name: str = "x") -> None:
     """Raise unless ``x`` is a floating, finite tensor of ``width`` columns."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
-        what = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"`{name}` should be a floating tensor (N, D), got {what}: x.float().")
+        raise TypeError(f"`{name}` should be a floating tensor (N, D), got {_kind(x, name)}.")
     checks.check_shape(name, x, ("N", "D" if width is None else width), hint="one row a line")
     if not bool(x.isfinite().all()):
         checks.check_finite(name, x, hint="drop such rows, or fill what is missing")
@@ -88,7 +87,13 @@ def checked_inputs(x: Any, width: int | None = None, *, name: str = "x") -> None
 def checked_targets(y: Any, count: int) -> Tensor:
     """Return targets after checking that they are one floating number a row."""
     if not isinstance(y, Tensor) or not y.is_floating_point():
-        what = y.dtype if isinstance(y, Tensor) else type(y).__name__
-        raise TypeError(f"`y` should be a floating tensor (N,), got {what}: y.float().")
+        raise TypeError(f"`y` should be a floating tensor (N,), got {_kind(y, 'y')}.")
     checks.check_shape("y", y, (count,), hint="one target a row of x")
     return y
+
+
+def _kind(value: Any, name: str) -> str:
+    """Return what a value is, and how to make a floating tensor of it."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype}: {name}.float()"
+    return f"{type(value).__name__}: torch.as_tensor({name}, dtype=torch.float64)"

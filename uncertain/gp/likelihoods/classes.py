@@ -26,7 +26,13 @@ class Classification(Likelihood, ABC):
 
     def scaling(self, y: Any) -> tuple[Tensor, Tensor]:
         """Return 0 and 1: classes have no units."""
-        self.target(y, len(y), torch.zeros(1), torch.ones(1))
+        labels = self.target(y, len(y), torch.zeros(1), torch.ones(1))
+        met = labels.unique().tolist()
+        if len(met) < 2:
+            raise ValueError(
+                f"`y` should have rows of at least two classes, got only {met}: there is nothing to "
+                "tell apart."
+            )
         return torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
 
     def target(self, y: Any, count: int, loc: Tensor, scale: Tensor) -> Int[Tensor, " N"]:
