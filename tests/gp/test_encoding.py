@@ -179,3 +179,10 @@ def test_what_can_not_be_encoded_is_refused_in_words() -> None:
     unfilled = make(x, categorical=[1])
     with pytest.raises(ValueError, match="finite"):
         EncodedInputs(encoded().model, unfilled)(gap)
+
+
+def test_what_only_the_model_within_answers_says_how_to_ask():
+    with pytest.raises(AttributeError, match=r"ask `model.model.local_metric` with rows as"):
+        encoded().local_metric(torch.zeros(1, 2))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        encoded().nothing

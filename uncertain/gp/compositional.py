@@ -108,7 +108,7 @@ class CompositionalDeepGP(ScaledModel):
         hidden_layers: How many.
         noise: Where the noise variance starts, in units of the target's, above 1e-6.
         members: S.
-        draws: Those of a training step.
+        samples: Those of a training step.
         seed: Of the members.
 
     Raises:
@@ -137,7 +137,7 @@ class CompositionalDeepGP(ScaledModel):
         hidden_layers: int = 1,
         noise: float = 0.05,
         members: int = MEMBERS,
-        draws: int = 1,
+        samples: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__(scaling)
@@ -145,10 +145,10 @@ class CompositionalDeepGP(ScaledModel):
         checks.check_shape("slope", slope, ("Q", points.shape[1]))
         checks.check_range("hidden_layers", hidden_layers, 1)
         checks.check_range("members", members, 1)
-        checks.check_range("draws", draws, 1)
+        checks.check_range("samples", samples, 1)
         self.inducing_points, self.slope, self.noise = points, slope, noise
         self.hidden_layers, self.members = hidden_layers, members
-        self.draws, self.seed = draws, seed
+        self.samples, self.seed = samples, seed
         step, units = slope.detach().to(points), len(slope)
         self.hidden = nn.ModuleList()
         for _ in range(hidden_layers):
@@ -173,7 +173,7 @@ class CompositionalDeepGP(ScaledModel):
         inducing_points: Float[Tensor, "M D"] | None = None,
         noise: float = 0.05,
         members: int = MEMBERS,
-        draws: int = 1,
+        samples: int = 1,
         seed: int = 0,
     ) -> CompositionalDeepGP:
         """Start from training data, as a sparse process on what the linear means make of it.
@@ -187,7 +187,7 @@ class CompositionalDeepGP(ScaledModel):
             inducing_points: (M, D) in the units of x, in place of k-means (which needs scikit-learn).
             noise: As for the class.
             members: As for the class.
-            draws: As for the class.
+            samples: As for the class.
             seed: Of k-means and of the members.
 
         Raises:
@@ -207,7 +207,7 @@ class CompositionalDeepGP(ScaledModel):
             hidden_layers=hidden_layers,
             noise=noise,
             members=members,
-            draws=draws,
+            samples=samples,
             seed=seed,
         )
         model._start_last(data.x, model.scaling.target(y.detach(), len(x)))
@@ -216,7 +216,7 @@ class CompositionalDeepGP(ScaledModel):
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the negative evidence lower bound a row, in nats and in y's units.
 
-        In training, an estimate by ``draws`` draws of torch's global generator.
+        In training, an estimate by ``samples`` draws of torch's global generator.
 
         Raises:
             TypeError, ValueError: For inputs or targets that do not fit.
@@ -224,7 +224,7 @@ class CompositionalDeepGP(ScaledModel):
         x, y = self.scaling.inputs(batch.x), self.scaling.target(batch.y, len(batch.x))
         units = len(self.slope)
         if self.training:
-            shape = (self.draws, self.hidden_layers, len(x), units)
+            shape = (self.samples, self.hidden_layers, len(x), units)
             nodes = torch.randn(shape, dtype=torch.float64).to(x)
         else:
             nodes = self.nodes[:, :, None]
@@ -258,7 +258,7 @@ class CompositionalDeepGP(ScaledModel):
     def constructor_arguments(self) -> dict[str, Any]:
         """Return what builds this module again, apart from its state."""
         names = ("inducing_points", "scaling", "slope", "hidden_layers", "noise")
-        return {name: getattr(self, name) for name in (*names, "members", "draws", "seed")}
+        return {name: getattr(self, name) for name in (*names, "members", "samples", "seed")}
 
     @torch.no_grad()
     def _start_last(self, x: Float[Tensor, "N D"], y: Float[Tensor, " N"]) -> None:

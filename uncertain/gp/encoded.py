@@ -127,7 +127,17 @@ class EncodedInputs(nn.Module):
     def __getattr__(self, name: str) -> Any:
         # How it wants to be fitted is the model's to say, or not to.
         own = super().__getattr__
-        return getattr(own("model"), name) if name in _OF_FITTING else own(name)
+        if name in _OF_FITTING:
+            return getattr(own("model"), name)
+        try:
+            return own(name)
+        except AttributeError as error:
+            if name == "model" or not hasattr(own("model"), name):
+                raise
+            raise AttributeError(
+                f"{type(self).__name__} has no `{name}`, its model has: ask "
+                f"`model.model.{name}` with rows as `model.columns(x)`."
+            ) from error
 
 
 def grouped_relevance(

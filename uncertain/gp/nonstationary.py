@@ -98,7 +98,7 @@ class NonstationaryGP(InducingPointGP):
         rate: Of the natural-gradient steps, in (0, 1].
         jitter: Added to the diagonals of the inducing points' covariances, relative to their scale.
         members: S, the draws of a prediction.
-        draws: Those of a training step.
+        samples: Those of a training step.
         seed: Of the members.
 
     Raises:
@@ -128,15 +128,15 @@ class NonstationaryGP(InducingPointGP):
         rate: float = 0.1,
         jitter: float = 1e-6,
         members: int = _MEMBERS,
-        draws: int = 2,
+        samples: int = 2,
         seed: int = 0,
     ) -> None:
         points = checked_points(inducing_points, scaling)
         checks.check_range("members", members, 1)
-        checks.check_range("draws", draws, 1)
+        checks.check_range("samples", samples, 1)
         count, inputs = points.shape
         super().__init__(count, rows=rows, scaling=scaling, noise=noise, rate=rate, jitter=jitter)
-        self.members, self.draws, self.seed = members, draws, seed
+        self.members, self.samples, self.seed = members, samples, seed
         self.chunk = max(16, _AT_ONCE // members)
         self.inducing_points = nn.Parameter(points)
         self.field = stationary(
@@ -163,7 +163,7 @@ class NonstationaryGP(InducingPointGP):
         inducing_points: Float[Tensor, "M D"] | None = None,
         noise: float = 0.05,
         members: int = _MEMBERS,
-        draws: int = 2,
+        samples: int = 2,
         seed: int = 0,
     ) -> NonstationaryGP:
         """Start from training data, as a stationary process with lengthscales at the root of D.
@@ -175,7 +175,7 @@ class NonstationaryGP(InducingPointGP):
             inducing_points: (M, D) in the units of x, in place of k-means (which needs scikit-learn).
             noise: As for the class.
             members: As for the class.
-            draws: As for the class.
+            samples: As for the class.
             seed: Of k-means and of the members.
 
         Raises:
@@ -190,7 +190,7 @@ class NonstationaryGP(InducingPointGP):
             scaling=Scaling.of(data),
             noise=noise,
             members=members,
-            draws=draws,
+            samples=samples,
             seed=seed,
         )
         model.condition(x, y)
@@ -227,7 +227,7 @@ class NonstationaryGP(InducingPointGP):
 
     def sampled(self, x: Float[Tensor, "N D"]) -> Whitened:
         """Return the same for a few new draws, by torch's global generator."""
-        nodes = torch.randn((self.draws, *self.nodes.shape[1:]), dtype=torch.float64)
+        nodes = torch.randn((self.samples, *self.nodes.shape[1:]), dtype=torch.float64)
         return self._at(x, self._drawn(nodes.to(self.nodes)))
 
     def prior_divergence(self) -> Float[Tensor, ""]:
@@ -243,7 +243,7 @@ class NonstationaryGP(InducingPointGP):
 
     def constructor_arguments(self) -> dict[str, Any]:
         """Return what builds this module again, apart from its state."""
-        names = ("inducing_points", "members", "draws", "seed")
+        names = ("inducing_points", "members", "samples", "seed")
         return {name: getattr(self, name) for name in names} | self._common_arguments()
 
     def _drawn(self, nodes: Float[Tensor, "S D M"]) -> _Drawn:
