@@ -36,7 +36,7 @@ class StudentTNoise(Regression):
     Example:
         >>> noise = StudentTNoise(noise=1.0, df=4.0)
         >>> near, far = torch.tensor([[0.0]]), torch.tensor([[9.0]])
-        >>> [round(float(noise.quadratic(y, near, 0 * near).precision), 3) for y in (near, far)]
+        >>> [round(noise.quadratic(y, near, 0 * near).precision.item(), 3) for y in (near, far)]
         [1.25, 0.059]
     """
 
