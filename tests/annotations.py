@@ -86,7 +86,8 @@ def _resolved(hint: Any, fn: Any) -> Any:
     alone.__annotations__ = {"value": hint}
     try:
         return typing.get_type_hints(alone, fn.__globals__, include_extras=True)["value"]
-    except Exception:
+    # Imported for type checkers only, or, like array.array[int], subscripted for them only.
+    except (NameError, AttributeError, TypeError):
         return Any
 
 

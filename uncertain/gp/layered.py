@@ -35,6 +35,7 @@ from uncertain.gp.likelihoods import (
     named,
 )
 from uncertain.gp.readable import output_dtype
+from uncertain.gp.scaling import row_weights
 from uncertain.gp.thin_deep_gp import ThinDeepGP
 from uncertain.gp.training_data import given_points, standardised_inputs
 from uncertain.predictive import GaussianMarginal, mixture
@@ -247,8 +248,7 @@ class LayeredThinDeepGP(ThinDeepGP):
             TypeError, ValueError: For inputs or targets that do not fit.
         """
         rows, target = self._standardised(x), self._targets(y, len(x))
-        weights = torch.ones_like(rows[:, 0]) if weight is None else weight.to(rows)
-        checks.check_shape("weight", weights, (len(rows),), hint="one weight a row")
+        weights = row_weights(weight, rows[:, 0])
         conjugate = isinstance(self.likelihood, GaussianNoise)
         rate = 1.0 if conjugate or self.closed else _DAMPED
         for _ in range(1 if conjugate else _PASSES):

@@ -33,6 +33,7 @@ from uncertain.gp.kernels import Kernel, unit_kernel
 from uncertain.gp.layers import Latent, Layer, through
 from uncertain.gp.likelihoods import SMALLEST_NOISE, Likelihood, LikelihoodName
 from uncertain.gp.readable import ReadableProcess, output_dtype
+from uncertain.gp.scaling import row_weights
 from uncertain.gp.sites import Posteriors, Processes
 from uncertain.gp.training_data import (
     checked_rows,
@@ -261,8 +262,7 @@ class ThinDeepGP(ReadableProcess):
             TypeError, ValueError: For inputs or targets that do not fit.
         """
         rows, target = self._standardised(x), self._target(y, len(x))
-        weights = torch.ones_like(target) if weight is None else weight.to(target)
-        checks.check_shape("weight", weights, (len(rows),), hint="one weight a row")
+        weights = row_weights(weight, target)
         self.cross.zero_()
         self.second.zero_()
         for first in range(0, len(rows), _ROWS):
