@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,9 +12,11 @@ from torch.distributions import Distribution
 
 from uncertain import fit as training
 from uncertain.fit.objective import default_objective
+from uncertain.gp.limits import Limit
 from uncertain.gp.plans import Phase
 
 _TURN = 1e6
+_FLOOR = 0.1
 
 Priors = Mapping[str, Any]
 
@@ -66,43 +69,75 @@ def annealed(hold: Callable[[float | None], None], phase: Phase) -> training.Cal
     return start
 
 
+def falling(phase: Phase, limit: Limit) -> training.Callback:
+    """Return a callback that lowers the rate to a tenth by the phase's last step, or the last second.
+
+    Args:
+        phase: Of Adam.
+        limit: Begun with the phase.
+    """
+
+    def half_cosine(step: int) -> float:
+        along = max(step / phase.steps, limit.done)
+        return _FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * along))
+
+    return training.schedule(half_cosine)
+
+
+class _OutOfTimeError(Exception):
+    """Raised inside an iteration, which is then undone."""
+
+
 class LBFGSStep:
     """A step of up to 20 iterations of L-BFGS with a strong-Wolfe line search, for full batches.
 
     Args:
         objective: What is minimised.
+        limit: Where it ends, a step ends early, at the best parameters it has met.
     """
 
-    def __init__(self, objective: training.Objective) -> None:
-        self._objective = objective
+    def __init__(self, objective: training.Objective, limit: Limit) -> None:
+        self._objective, self._limit = objective, limit
         self._optimizer: torch.optim.LBFGS | None = None
         self._loaded: dict[str, Any] = {}
 
     def __call__(self, model: nn.Module, batch: training.Batch) -> dict[str, Tensor]:
         """Take one step and return the objective before it."""
+        parameters = [p for p in model.parameters() if p.requires_grad]
         if self._optimizer is None:
-            parameters = [p for p in model.parameters() if p.requires_grad]
             self._optimizer = torch.optim.LBFGS(
                 parameters, max_iter=20, history_size=20, line_search_fn="strong_wolfe"
             )
             if self._loaded:
                 self._optimizer.load_state_dict(self._loaded)
-        optimizer, seen = self._optimizer, False
+        optimizer, values = self._optimizer, list[float]()
+        best = [p.detach().clone() for p in parameters]
 
         def closure() -> float:
-            nonlocal seen
+            if values and self._limit.over:
+                raise _OutOfTimeError
             optimizer.zero_grad()
             try:
                 value = torch.stack(list(self._objective(batch).values())).sum()
             except ArithmeticError:
-                if not seen:
+                if not values:
                     raise
                 return _TURN  # too far along the line: it turns back
-            seen = True
+            values.append(float(value.detach()))
+            if values[-1] <= min(values):
+                for kept, parameter in zip(best, parameters, strict=True):
+                    kept.copy_(parameter.detach())
             value.backward()  # type: ignore[no-untyped-call]
-            return float(value.detach())
+            return values[-1]
 
-        return {"loss": torch.as_tensor(optimizer.step(closure))}
+        try:
+            return {"loss": torch.as_tensor(optimizer.step(closure))}
+        except _OutOfTimeError:
+            self._optimizer, self._loaded = None, {}  # its directions stop half way
+            with torch.no_grad():
+                for kept, parameter in zip(best, parameters, strict=True):
+                    parameter.copy_(kept)
+            return {"loss": torch.tensor(values[0], dtype=torch.float64)}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the directions so far, for a checkpoint."""

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,14 +19,19 @@ from torch import Tensor, nn
 
 from uncertain import atomic, checks
 from uncertain import fit as training
-from uncertain.gp.descent import LBFGSStep, Priors, annealed, objective_of
+from uncertain.fit.run import INTERRUPTED
+from uncertain.gp.descent import LBFGSStep, Priors, annealed, falling, objective_of
 from uncertain.gp.encoded import EncodedInputs
+from uncertain.gp.limits import Limit, until
 from uncertain.gp.plans import Phase, after_race, checked_plan, plan_of
-from uncertain.gp.restarts import Race, improve_start
+from uncertain.gp.restarts import ROWS, Race, RaceStep, improve_start
 from uncertain.gp.thin_deep_gp import ThinDeepGP
 from uncertain.gp.training_data import checked_inputs, checked_targets
 
 _STARTS = 6
+_RACE = 0.9, 0.5
+"""The share of the time that a race may take: where it sees all rows, and where it sees some."""
+_TIME, _HELD_OUT = "time", "early stopping"
 
 
 class Fitted(NamedTuple):
@@ -34,16 +40,22 @@ class Fitted(NamedTuple):
     Attributes:
         model: The model that was passed, fitted, in evaluation mode.
         objective: (steps,) the objective at every step of every phase, in nats a row.
-        stopped_early: Whether held-out rows ended it.
+        stopped: What ended it: ``"steps"`` where all were done, ``"time"`` where the time was up,
+            ``"early stopping"`` by held-out rows, or the reason of a callback of yours.
         seconds: Wall time.
         race: How the starts compared, where several ran.
     """
 
     model: nn.Module
     objective: NDArray[np.float64]
-    stopped_early: bool
+    stopped: str
     seconds: float
     race: Race | None = None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether held-out rows ended it."""
+        return self.stopped == _HELD_OUT
 
 
 def fit(
@@ -55,6 +67,7 @@ def fit(
     priors: Priors | None = None,
     held_out: float = 0.0,
     patience: int = 10,
+    cpu_seconds: float | None = None,
     progress: bool = False,
     folder: atomic.StrPath | None = None,
     callbacks: Sequence[training.Callback] = (),
@@ -78,8 +91,13 @@ def fit(
         held_out: The share of rows, in [0, 1), drawn at random, that the last phase is stopped by:
             they train nothing until the end, when the posterior is conditioned on them too.
         patience: Stop after this many scores in a row without a better one.
+        cpu_seconds: How much CPU time of this process, over all of its threads, it may take, above 0.
+            The race is shortened to fit, learning rates fall by the time rather than the steps where
+            that is sooner, and the model ends at the best parameters so far, whatever phase is left.
+            The step under way is finished (of L-BFGS, the iteration), and conditioning the model on
+            all rows at the end comes on top. With a ``folder``, the same call goes on, for as long again.
         progress: Whether to show it.
-        folder: Where to keep checkpoints; the same call goes on from them.
+        folder: Where to keep checkpoints and what came of the race; the same call goes on from them.
         callbacks: For every phase; see :mod:`uncertain.fit`.
         seed: Of everything that is drawn.
 
@@ -90,6 +108,7 @@ def fit(
         TypeError, ValueError: For arguments that do not fit, before anything is trained.
         NonFiniteError: Where a number is not finite or a matrix has no factor; the model holds the
             last good state, and the folder the last checkpoint.
+        Interrupted: After Ctrl-C; the message says how to go on.
 
     Example:
         >>> from uncertain.gp import Phase, ThinDeepGP, fit
@@ -104,6 +123,7 @@ def fit(
         options: dict[str, Any] = {"plan": plan, "starts": starts, "priors": priors}
         options |= {"held_out": held_out, "patience": patience, "progress": progress}
         options |= {"folder": folder, "callbacks": callbacks, "seed": seed}
+        options |= {"cpu_seconds": cpu_seconds}
         fitted = fit(model.model, _encoded(model, data), **options)
         return fitted._replace(model=model.eval())
     started = time.monotonic()
@@ -112,37 +132,82 @@ def fit(
     usual = after_race(len(x)) if raced else plan_of(model, len(x))
     phases = checked_plan(usual if plan is None else plan)
     checks.check_range("held_out", held_out, 0, 1, open_high=True)
+    if cpu_seconds is not None:
+        checks.check_range("cpu_seconds", cpu_seconds, 0, open_low=True)
+    limit = Limit(cpu_seconds)
     objective = objective_of(model, priors)
     kept, held = _split(len(x), held_out, seed)
-    kept = kept.to(weight)
+    rows = x, y, weight * kept.to(weight)
     race = None
     if isinstance(model, ThinDeepGP) and raced:
         present = weight > 0  # Rows of weight 0 may hold anything.
         checked_inputs(x[present], len(model.input_loc))
         checks.check_finite("y", checked_targets(y, len(x))[present])
         checks.check_finite("weight", weight)
-        race = improve_start(model, x, y, weight * kept, starts=raced, seed=seed)
-    traces, stopped = [], False
+        with _advice(folder):
+            race = _race(model, rows, starts=raced, folder=folder, limit=limit, seed=seed)
+    traces: list[NDArray[np.float64]] = []
+    stopped = ""
     for place, phase in enumerate(phases):
-        extra = [*callbacks]
+        if traces and limit.over:
+            stopped = _TIME
+            break
+        extra = [*callbacks, until(limit)]
         if held.numel() and place == len(phases) - 1:
             extra.append(training.early_stopping(patience))
-        result = _train(
-            model,
-            (x, y, weight * kept),
-            phase,
-            objective=objective,
-            validation=(x[held], y[held], weight[held]) if held.numel() else None,
-            callbacks=[*extra, *_kept(folder, place), *([training.progress()] if progress else [])],
-            seed=seed,
-        )
+        with _advice(folder):
+            result = _train(
+                model,
+                rows,
+                phase,
+                objective=objective,
+                limit=limit.part(1),
+                validation=(x[held], y[held], weight[held]) if held.numel() else None,
+                callbacks=[*extra, *_kept(folder, place), *([training.progress()] if progress else [])],
+                seed=seed,
+            )  # fmt: skip
         traces.append(result.history["loss"])
-        stopped = result.stopped == "early stopping"
+        stopped = _TIME if result.stopped == INTERRUPTED else result.stopped
     condition = getattr(model, "condition", None)
     if callable(condition):
         device = next(model.parameters()).device
         condition(x.to(device), y.to(device), weight.to(device))
     return Fitted(model.eval(), np.concatenate(traces), stopped, time.monotonic() - started, race)
+
+
+def _race(
+    model: ThinDeepGP,
+    rows: tuple[Tensor, Tensor, Tensor],
+    *,
+    starts: int,
+    folder: atomic.StrPath | None,
+    limit: Limit,
+    seed: int,
+) -> Race | None:
+    """Race starts, or take over what came of it."""
+    share = _RACE[len(rows[0]) > ROWS]
+    race = partial(improve_start, model, *rows, starts=starts, seed=seed)
+    if folder is None:
+        return race(limit=limit.part(share))
+    step = RaceStep(lambda: race(limit=limit.part(share)))
+    named = training.Hooks(task=f"race({starts})")
+    saved = training.checkpoints(Path(folder) / "race")
+    callbacks = [lambda run: named, saved]
+    training.fit(model, rows, step=step, steps=1, batch_size=1, callbacks=callbacks, seed=seed)
+    return step.race
+
+
+@contextmanager
+def _advice(folder: atomic.StrPath | None) -> Iterator[None]:
+    """Let an interruption say what this module's caller can do about it."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if folder is not None:
+            raise
+        raise training.Interrupted(
+            "the fit was interrupted; nothing was saved: pass `folder=` to be able to go on."
+        ) from error
 
 
 def _racing(model: nn.Module, starts: int | None, *, default: int) -> int:
@@ -169,6 +234,7 @@ def _train(
     phase: Phase,
     *,
     objective: training.Objective,
+    limit: Limit,
     validation: Any,
     callbacks: Sequence[training.Callback],
     seed: int,
@@ -188,9 +254,9 @@ def _train(
     )
     try:
         if phase.method == "lbfgs":
-            return usual(step=LBFGSStep(objective), callbacks=[*callbacks, *more])
+            return usual(step=LBFGSStep(objective, limit), callbacks=[*callbacks, *more])
         if phase.falling:
-            more.append(training.schedule(training.cosine(phase.steps, floor=0.1)))
+            more.append(falling(phase, limit))
         adam = partial(torch.optim.Adam, lr=phase.rate)
         return usual(objective=objective, optimizer=adam, callbacks=[*callbacks, *more])
     finally:

@@ -22,10 +22,13 @@ from torch.autograd.function import once_differentiable
 from uncertain.gp.deformation import SMALLEST_VARIANCE
 from uncertain.gp.kernels import unit_kernel
 from uncertain.gp.likelihoods import SMALLEST_NOISE
+from uncertain.gp.limits import Limit
 
 _DECAY, _SQUARES = 0.9, 0.99
 _FLOOR = 0.1
 _TURN = 1e6
+_CHUNK = 25
+_ANY_TIME = Limit(None)
 
 
 class Rows(NamedTuple):
@@ -103,6 +106,7 @@ def descend(
     steps: Sequence[float | None],
     rate: float,
     falling: bool,
+    limit: Limit = _ANY_TIME,
 ) -> Float[Tensor, " R"]:
     """Take steps of Adam on every start, in place; a start whose matrices fail stays where it is.
 
@@ -114,24 +118,27 @@ def descend(
         steps: For every step the noise variance that is held, or ``None`` to train it.
         rate: The learning rate.
         falling: Whether it falls to a tenth along half a cosine.
+        limit: Where it ends, no more steps are taken after the first.
 
     Returns:
         (R,) the best bounds in the last quarter of the steps, since single ones are shaken; minus
         infinity for a start whose matrices failed.
     """
-    found = torch.full_like(starts["log_noise"], -torch.inf)
+    totals: list[Tensor] = []
     for place, held in enumerate(steps):
+        if totals and limit.over:
+            break
         if held is not None:
             starts["log_noise"].fill_(math.log(held - SMALLEST_NOISE))
         leaves = {name: t.detach().requires_grad_() for name, t in starts.items()}
         made = bounds(leaves, rows, jitter=jitter)
         total = made.total.detach()
         alive = total.isfinite()
-        if 4 * place >= 3 * (len(steps) - 1):
-            found = torch.maximum(found, total)
+        totals.append(total)
         loss = torch.where(alive, made.likelihood - made.divergence, 0).sum()
         gradients = torch.autograd.grad(-loss / rows.weight.sum(), list(leaves.values()))
-        along = 0.5 * (1 + math.cos(math.pi * place / len(steps))) if falling else 1.0
+        gone = max(place / len(steps), limit.done)
+        along = 0.5 * (1 + math.cos(math.pi * gone)) if falling else 1.0
         adam.step(
             starts,
             {
@@ -141,11 +148,16 @@ def descend(
             },
             rate * (_FLOOR + (1 - _FLOOR) * along),
         )
-    return found
+    return torch.stack(totals[-(-3 * (len(totals) - 1) // 4) :]).amax(0)
 
 
 def polish(
-    starts: dict[str, Tensor], rows: Rows, *, jitter: float, iterations: int
+    starts: dict[str, Tensor],
+    rows: Rows,
+    *,
+    jitter: float,
+    iterations: int,
+    limit: Limit = _ANY_TIME,
 ) -> Float[Tensor, " R"]:
     """Take iterations of L-BFGS on starts that have converged nearly, in place.
 
@@ -154,6 +166,7 @@ def polish(
         rows: The data.
         jitter: Of the model.
         iterations: How many at most.
+        limit: Where it ends, so do they.
 
     Returns:
         (R,) the bounds reached; starts stay where they are if that is no better.
@@ -161,8 +174,8 @@ def polish(
     leaves = {name: t.detach().clone().requires_grad_() for name, t in starts.items()}
     optimizer = torch.optim.LBFGS(
         list(leaves.values()),
-        max_iter=iterations,
-        max_eval=iterations + iterations // 4,
+        max_iter=_CHUNK,
+        max_eval=2 * _CHUNK,
         history_size=30,
         line_search_fn="strong_wolfe",
     )
@@ -175,7 +188,10 @@ def polish(
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
-    optimizer.step(closure)
+    for _ in range(-(-iterations // _CHUNK)):
+        optimizer.step(closure)
+        if limit.over:
+            break
     with torch.no_grad():
         before = bounds(starts, rows, jitter=jitter).total
         after = bounds(leaves, rows, jitter=jitter).total

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from uncertain.fit import Batch
 from uncertain.gp import race
 from uncertain.gp.alignment import PlainProcess, aligned, best_lengthscale, design, plain_process
 from uncertain.gp.initialisation import cluster_centres, start_at
+from uncertain.gp.likelihoods import SMALLEST_NOISE
+from uncertain.gp.limits import Limit
 from uncertain.gp.thin_deep_gp import ThinDeepGP
 
 ROWS = 500
@@ -32,13 +35,15 @@ _RATE = 0.05
 _HEATS = ((100, 1e-3, 3), (100, 1e-4, 1))
 """Steps, the noise variance that they lower to, and how many starts go on."""
 _FINAL, _POLISHED = 300, 450
+_STAGE = 0.4
+"""The share of what is left of the time that each part of a race may take."""
 _NARROW = 0.05
 
 Start = dict[str, Tensor]
 
 
 class Race(NamedTuple):
-    """How a race went.
+    """How a race of starts went.
 
     Attributes:
         bounds: What each start that ran had reached where it was last compared, in nats of the rows
@@ -59,6 +64,7 @@ def improve_start(
     *,
     starts: int,
     seed: int,
+    limit: Limit | None = None,
 ) -> Race:
     """Set a model's parameters to those of the best of several starts, after a short training.
 
@@ -75,11 +81,13 @@ def improve_start(
         weight: (N,).
         starts: How many race, from 1 to 7, in that order.
         seed: Of the rows and of what is drawn.
+        limit: Of its time; the race is shortened to fit, down to one start.
     """
+    limit = Limit(None) if limit is None else limit
     rows = _rows(model, x, y, weight, seed)
     with torch.enable_grad():
         plain = plain_process(rows.x, rows.y)
-    everything = list(islice(_starts(model, rows, plain, seed), starts))
+    everything = _in_time(islice(_starts(model, rows, plain, seed), starts), limit.part(_STAGE))
     few = min(len(model.inducing_points), 5 + 10 * rows.x.shape[1])
     for each in everything:
         one = {name: t[None] for name, t in each.items()}
@@ -93,9 +101,9 @@ def improve_start(
         with torch.enable_grad():
             found = race.descend(
                 stacked, rows, adam, jitter=model.hidden.jitter, rate=_RATE, falling=False,
-                steps=_lowered(noise, last, steps),
+                steps=_lowered(noise, last, steps), limit=limit.part(_STAGE),
             )  # fmt: skip
-        noise = last
+        noise = float(stacked["log_noise"][0].exp()) + SMALLEST_NOISE
         order = found.argsort(descending=True)
         lost = [*found[order[most:]].tolist(), *lost]
         stacked = {name: t[order[:most]].clone() for name, t in stacked.items()}
@@ -106,15 +114,53 @@ def improve_start(
     with torch.enable_grad():
         race.descend(
             stacked, rows, adam, jitter=model.hidden.jitter, rate=_RATE, falling=True,
-            steps=[None] * _FINAL,
+            steps=[None] * _FINAL, limit=limit.part(2 * _STAGE),
         )  # fmt: skip
         # Some of the rows alone are not worth it.
-        few_steps = _POLISHED if len(rows.x) == int((weight > 0).sum()) else 1
-        found = race.polish(stacked, rows, jitter=model.hidden.jitter, iterations=few_steps)
+        few_steps = _POLISHED if len(rows.x) == int((weight > 0).sum()) else 0
+        found = race.polish(
+            stacked, rows, jitter=model.hidden.jitter, iterations=few_steps, limit=limit
+        )
     if bool(found.isfinite().all()):
         for name, parameter in model.named_parameters():
             parameter.copy_(stacked[name][0])
     return Race((float(found[0]), *lost), len(rows.x))
+
+
+class RaceStep:
+    """A race as the single step of a training, so that its checkpoint holds what came of it.
+
+    Args:
+        run: Makes it.
+    """
+
+    def __init__(self, run: Callable[[], Race]) -> None:
+        self._run = run
+        self.race: Race | None = None
+
+    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Run it, whatever the batch, and return minus the bound a row."""
+        self.race = self._run()
+        return {"loss": torch.tensor(-self.race.bounds[0] / self.race.rows, dtype=torch.float64)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how it went, for a checkpoint."""
+        return {} if self.race is None else {"bounds": [*self.race.bounds], "rows": self.race.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what a checkpoint says."""
+        if state:
+            self.race = Race(tuple(state["bounds"]), state["rows"])
+
+
+def _in_time(starts: Iterator[Start], limit: Limit) -> list[Start]:
+    made = [next(starts)]
+    while not limit.over:
+        another = next(starts, None)
+        if another is None:
+            break
+        made.append(another)
+    return made
 
 
 def _rows(model: ThinDeepGP, x: Tensor, y: Tensor, weight: Tensor, seed: int) -> race.Rows:

@@ -60,7 +60,7 @@ def capped(seconds: float) -> training.Callback:
 
 
 def _fitted(model: Any, task: Task) -> Predictor:
-    gp.fit(model, (task.x, task.y), callbacks=[capped(task.seconds)], seed=task.seed)
+    gp.fit(model, (task.x, task.y), cpu_seconds=task.seconds, seed=task.seed)
     return predicts(model)
 
 
@@ -94,7 +94,7 @@ def exact_gp(task: Task) -> Predictor:
     order = torch.randperm(len(task.x), generator=torch.Generator().manual_seed(task.seed))
     some = order[:_EXACT_TRAINED]
     model = gp.ExactGP.from_data(task.x[some], task.y[some])
-    gp.fit(model, (task.x[some], task.y[some]), callbacks=[capped(task.seconds)])
+    gp.fit(model, (task.x[some], task.y[some]), cpu_seconds=task.seconds)
     if len(task.x) > _EXACT_TRAINED:
         known = order[:_EXACT_CONDITIONED]
         model.condition(task.x[known], task.y[known])
