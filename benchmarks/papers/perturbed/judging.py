@@ -38,7 +38,7 @@ def judge(model: Model, task: Task, cases: Mapping[tuple[str, int], Tensor]) -> 
     Args:
         model: Trained.
         task: What it was trained on.
-        cases: The test rows under each corruption, in the order of ``task.cases``.
+        cases: The test rows under each corruption, the rows as they are first.
 
     Returns:
         Its answers and figures. Scores of its probabilities are taken after temperature scaling.
@@ -46,8 +46,8 @@ def judge(model: Model, task: Task, cases: Mapping[tuple[str, int], Tensor]) -> 
     temperature = validated_temperature(model, task)
     labels = _labels(task.test.y)
     correct, nll, raw, scores = [], [], [], []
-    for case in task.cases:
-        log_probs, own = answers(model, cases[case])
+    for rows in cases.values():
+        log_probs, own = answers(model, rows)
         scaled = scaled_log_probs(log_probs, temperature)
         correct.append(log_probs.argmax(axis=1) == labels)
         nll.append(-scaled[np.arange(len(labels)), labels])

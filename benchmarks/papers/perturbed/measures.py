@@ -93,7 +93,7 @@ def asked(
     """Return a trained model that takes a row for so many views of it."""
     other = copy.deepcopy(model)
     other.inputs, other.pooling = DrawnViews(perturb, number), pooling
-    return as_model(other.eval())
+    return as_model(other)
 
 
 def _declared(task: Task, seed: int) -> dict[str, Model]:

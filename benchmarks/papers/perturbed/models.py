@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from perturbed.judging import Answer, Model
 from perturbed.tasks import Task
+from perturbed.thrift import thrifty
 from perturbed.views import Augmented, Perturb
 from uncertain import baselines, fit
 from uncertain.baselines import OnFeatures
@@ -52,8 +53,9 @@ def fitted(task: Task, model: Any, seed: int, *, views: Sequence[int] = MIXED_VI
     return model.eval()
 
 
-def as_model(predictor: Any) -> Model:
+def as_model(trained: Any) -> Model:
     """Return a predictor's log-probabilities, and its score where it has one."""
+    predictor = thrifty(trained)
 
     def ask(x: Tensor) -> Answer:
         own = predictor.score(x) if hasattr(predictor, "score") else None
@@ -82,22 +84,25 @@ def _plain(task: Task, seed: int) -> dict[str, Model]:
 
 def _augmented(task: Task, seed: int) -> dict[str, Model]:
     """The softmax with views, what averages it, and heads on its features."""
-    members = [
-        fitted(task, softmax_network(task, seed + 1000 * k), seed + 1000 * k)
-        for k in range(MEMBERS)
-    ]
-    first = members[0]
+    model = fitted(task, softmax_network(task, seed), seed)
     return {
-        "softmax_augmented": as_model(first),
-        "softmax_views": _averaged(first, task.perturb, TEST_VIEWS),
-        "softmax_turned": _averaged(first, task.turn, TURNED_VIEWS),
-        "deep_ensemble": as_model(baselines.DeepEnsemble(members).eval()),
-        **_heads(task, first, seed),
+        "softmax_augmented": as_model(model),
+        "softmax_views": _averaged(model, task.perturb, TEST_VIEWS),
+        "softmax_turned": _averaged(model, task.turn, TURNED_VIEWS),
+        **_heads(task, model, seed),
     }
 
 
-def _averaged(model: Any, perturb: Perturb, views: int) -> Model:
+def _ensemble(task: Task, seed: int) -> dict[str, Model]:
+    """That softmax, trained once more, and four from other seeds."""
+    seeds = [seed + 1000 * k for k in range(MEMBERS)]
+    members = [fitted(task, softmax_network(task, each), each) for each in seeds]
+    return {"deep_ensemble": as_model(baselines.DeepEnsemble(members).eval())}
+
+
+def _averaged(trained: Any, perturb: Perturb, views: int) -> Model:
     """The mean of a model's probabilities over views of each row."""
+    model = thrifty(trained)
 
     def ask(x: Tensor) -> Answer:
         generator = torch.Generator().manual_seed(0)
@@ -174,8 +179,9 @@ def _wide_prototype(task: Task, seed: int) -> dict[str, Model]:
     return {"prototype_wide": as_model(fitted(task, model, seed))}
 
 
-def _likelihoods(model: OnFeatures, perturb: Perturb, views: int) -> Model:
+def _likelihoods(trained: OnFeatures, perturb: Perturb, views: int) -> Model:
     """Probabilities in proportion to the mean likelihood of a class over views of each row."""
+    model = thrifty(trained)
 
     def ask(x: Tensor) -> Answer:
         generator = torch.Generator().manual_seed(0)
@@ -193,11 +199,12 @@ HEADS = ("prototype_features", "cosine_features", "mahalanobis_features", "knn_f
 GROUPS: tuple[Group, ...] = (
     Group(("softmax",), _plain),
     Group(
-        ("softmax_augmented", "softmax_views", "softmax_turned", "deep_ensemble", *HEADS),
+        ("softmax_augmented", "softmax_views", "softmax_turned", *HEADS),
         _augmented,
     ),
     Group(("prototype", "prototype_views", "prototype_turned"), _prototype),
     # Means and deviations are twice the numbers: what they add may be room.
     Group(("prototype_wide",), _wide_prototype),
+    Group(("deep_ensemble",), _ensemble),
 )
 """Models without measures: what a gain has to be held against."""
