@@ -61,7 +61,7 @@ def hash_keys(keys: ArrayLike, *, seed: int = 0) -> NDArray[np.uint64]:
         check_shape("keys", array, ("N",), hint="or (N, k) for keys of k parts")
     start = np.uint64((seed ^ (_DOMAINS[array.dtype.kind] << 56)) & 0xFFFFFFFFFFFFFFFF)
     state = np.full(len(array), mix(np.array(start)), dtype=np.uint64)
-    for part in array.reshape(len(array), -1).T:
+    for part in array.T if array.ndim == 2 else (array,):
         state = mix(state ^ _bits(part))
     return state
 

@@ -10,7 +10,16 @@ import torch
 PAPERS = Path(__file__).parents[2] / "benchmarks" / "papers"
 sys.path.append(str(PAPERS))
 
-from perturbed import figures, judging, models, storage, tasks, views  # noqa: E402  (through the line above)
+from perturbed import (  # noqa: E402  (through the line above)
+    figures,
+    judging,
+    measures,
+    models,
+    storage,
+    tasks,
+    thrift,
+    views,
+)
 
 from uncertain.data import SEVERITIES, transforms  # noqa: E402
 
@@ -119,6 +128,28 @@ def test_prototypes_and_measures_start_alike():
     away = torch.cdist(theirs.eval().body(x), theirs.head.means).square()
     trace = ours.targets.deviations().square().sum(dim=1)
     torch.testing.assert_close(ours.eval().class_distances(x), away + trace, rtol=1e-4, atol=1e-3)
+
+
+def test_distinct_rows_are_asked_once_and_answers_are_the_same():
+    task = small_task()
+    model = measures.trained(task, 0).eval()
+    x = task.test.x[:][:20]
+    turned = measures.DrawnViews(task.turn, 6)(x).flatten(0, 1)
+    first, place = thrift.distinct(turned)
+    assert len(x) < len(first) < 0.8 * len(turned)
+    assert torch.equal(turned[first][place], turned)
+    assert len(thrift.distinct(torch.zeros(5, 2))[0]) == 1
+    asked = []
+    model.backbone.register_forward_hook(lambda module, given, found: asked.append(len(found)))
+    with torch.inference_mode():
+        expected = model(turned), model.score(turned)
+        asked.clear()
+        found = measures.asked(model, task.turn, 6)(x)
+        frugal = thrift.thrifty(model)
+        torch.testing.assert_close(frugal(turned).logits, expected[0].logits)
+        torch.testing.assert_close(frugal.score(turned), expected[1])
+    assert found.log_probs.shape == (20, 10)
+    assert asked == [len(first)] * 2  # The score is of the same batch.
 
 
 def judged(rows: int = 5, **values: float) -> storage.Judged:
@@ -248,7 +279,7 @@ def test_the_script_runs_and_goes_on_where_it_stopped(tmp_path, monkeypatch, cap
     script.main(arguments)
     first = json.loads((tmp_path / "figures.json").read_text())
     stored = sorted(tmp_path.rglob("*.npz"), key=lambda path: path.name != "softmax.npz")
-    assert len(stored) == (1 + 3) * 3  # prototypes are also asked with two kinds of views
+    assert len(stored) == 2 * 3
     stored[0].unlink()
     before = [path.stat().st_mtime_ns for path in stored[1:]]
     script.main(arguments)

@@ -334,6 +334,8 @@ def test_bad_input_is_told() -> None:
         WassersteinClassifier(nn.Linear(5, F).double(), 7, C)(x)
     with pytest.raises(TypeError, match=r"`backbone` should return floating features .* got tuple"):
         WassersteinClassifier(nn.LSTM(5, F).double(), F, C)(x)
+    with pytest.raises(TypeError, match=r"`x` should be a tensor, got ndarray: torch.as_tensor"):
+        model(x.numpy())
     with pytest.raises(TypeError, match=r"`num_classes` should be a whole number, got 2.5"):
         WassersteinClassifier(nn.Identity(), F, 2.5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"`label_dim` should be a whole number, got 2.5"):

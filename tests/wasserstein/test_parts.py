@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from uncertain.data import corrupt
 from uncertain.discrepancy import gaussian_wasserstein2_squared
 from uncertain.wasserstein import GaussianHead, LabelMeasures, Perturbed, PointCloud
 from uncertain.wasserstein.parts import particle_spread
@@ -29,6 +30,37 @@ def test_views_in_evaluation_belong_to_the_row() -> None:
     assert len({tuple(view.flatten().tolist()) for view in whole.flatten(0, 1)}) == 30
     assert inputs(x[:0]).shape == (0, 5, 2, 3)
     assert torch.equal(Perturbed(noise).eval()(x), x[:, None])
+
+
+class Salted(torch.nn.Module):
+    """A perturbation that has views of seeds too, and counts how often it is asked for them."""
+
+    calls = 0
+
+    def forward(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return noise(x, generator)
+
+    def seeded(self, x: Tensor, seeds: Tensor) -> Tensor:
+        self.calls += 1
+        return corrupt(x, "impulse", 3, row_ids=seeds)
+
+
+def test_views_of_seeds_belong_to_the_row_and_take_one_call() -> None:
+    x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    inputs = Perturbed(Salted(), particles=5, seed=1).eval()
+    whole = inputs(x)
+    assert inputs.perturb.calls == 1
+    assert whole.shape == (6, 5, 1, 8, 8)
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    assert torch.equal(inputs(x[order]), whole[order])
+    assert torch.equal(torch.cat([inputs(row) for row in x.split(1)]), whole)
+    assert not torch.equal(Perturbed(Salted(), particles=5, seed=2).eval()(x), whole)
+    assert torch.equal(Perturbed(Salted(), particles=2, seed=1).eval()(x), whole[:, :2])
+    assert len({tuple(view.flatten().tolist()) for view in whole.flatten(0, 1)}) == 30
+    assert inputs(x[:0]).shape == (0, 5, 1, 8, 8)
+    inputs.perturb.seeded = lambda x, seeds: x[:1]
+    with pytest.raises(ValueError, match=r"`perturb.seeded\(x, seeds\)` should have shape"):
+        inputs(x)
 
 
 def test_training_draws_the_number_of_particles_and_fresh_views() -> None:
@@ -184,6 +216,11 @@ def test_bad_input_is_told() -> None:
         Perturbed(noise, train_particles=(1.5,))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"`train_particles` .* sequence .* got 4: \(4,\) is one"):
         Perturbed(noise, train_particles=4)  # type: ignore[arg-type]
+    for inputs in (Perturbed(noise), PointCloud()):
+        with pytest.raises(
+            TypeError, match=r"`x` should be a tensor, got ndarray: torch.as_tensor"
+        ):
+            inputs(points(2, 12, 3).numpy())
     for size in (1, 4):
         with pytest.raises(ValueError, match="`x` should have points in every cloud"):
             PointCloud(points=size)(points(2, 0, 3))

@@ -11,6 +11,18 @@ from uncertain import checks
 from uncertain.discrepancy.spreads import broadcast, check_positive, check_symmetric
 
 
+def check_tensor(name: str, value: Any) -> None:
+    """Raise unless a value is a tensor.
+
+    Raises:
+        TypeError: For anything else.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"`{name}` should be a tensor, got {type(value).__name__}: torch.as_tensor({name})."
+        )
+
+
 def check_floating(name: str, value: Any) -> None:
     """Raise unless a value is a floating tensor of finite numbers.
 

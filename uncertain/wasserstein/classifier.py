@@ -18,7 +18,7 @@ from uncertain.fit import Batch
 from uncertain.wasserstein.arguments import run_backbone
 from uncertain.wasserstein.finite import check_distances
 from uncertain.wasserstein.head import Covariance, GaussianHead, HeadOutput
-from uncertain.wasserstein.inputs import Perturbed
+from uncertain.wasserstein.inputs import Perturbed, particles_of
 from uncertain.wasserstein.parts import DistanceParts, at_labels, averaged, particle_spread
 from uncertain.wasserstein.settings import (
     STEIN_PARTICLES,
@@ -172,7 +172,7 @@ class WassersteinClassifier(nn.Module):
         """Return the classes' distribution of each row.
 
         Raises:
-            TypeError: Where x does not have the dtype of the backbone's weights.
+            TypeError: Where x is no tensor, or not of the dtype of the backbone's weights.
             ValueError: Where x or what the backbone makes of it is not finite.
         """
         logits = self._row_logits(self._read(x)[1])
@@ -183,15 +183,15 @@ class WassersteinClassifier(nn.Module):
         """Return the Gaussians of each row's particles: means (N, M, D) and factors.
 
         Raises:
-            TypeError: Where x does not have the dtype of the backbone's weights, or the backbone
-                returns no floating tensor.
+            TypeError: Where x is no tensor, or not of the dtype of the backbone's weights, or the
+                backbone returns no floating tensor.
             ValueError: Where its features do not have shape (N M, F).
         """
         return self._measured(x)[1]
 
     def _measured(self, x: Any) -> tuple[Tensor, HeadOutput]:
         """Return the features (N M, F) beside the Gaussians."""
-        particles = x.unsqueeze(1) if self.inputs is None else self.inputs(x)
+        particles = particles_of(x, self.inputs)
         rows, number = particles.shape[:2]
         features = run_backbone(self.backbone, particles.flatten(0, 1))
         if not isinstance(features, Tensor) or not features.is_floating_point():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from uncertain import checks
+from uncertain import checks, keyed
+from uncertain.wasserstein.arguments import check_tensor
 from uncertain.wasserstein.finite import check_views
 
 Perturb = Callable[[Tensor, torch.Generator], Tensor]
@@ -21,8 +24,10 @@ class Perturbed(nn.Module):
 
     In training every step draws M from ``train_particles`` and fresh views. In evaluation a row is
     itself, the one particle that it came as, or ``particles`` views that are a function of the row
-    and the seed alone: the same in every call, batch and order. Those are made row by row, so that no
-    row's draws depend on its neighbours.
+    and the seed alone: the same in every call, batch and order. No row's draws may depend on its
+    neighbours, so ``perturb`` is called row by row there, unless it has a method ``seeded(x, seeds)``:
+    one view of each row of x, drawn from nothing but the row's own seed, a whole number (N,) in int64.
+    It is called once for all. ``data.corrupt(x, kind, severity, row_ids=seeds)`` is one.
 
     To save it with ``predictive.save`` make ``perturb`` an ``nn.Module`` of a module of yours, with
     ``forward(x, generator)``: a file names classes, and no functions but torch's and this library's.
@@ -78,9 +83,11 @@ class Perturbed(nn.Module):
         """Return the particles of each row.
 
         Raises:
+            TypeError: Where x is no tensor.
             ValueError: Where the views do not have the rows' shape, or a finite row's view is not
                 finite.
         """
+        check_tensor("x", x)
         views = self._drawn(x)
         check_views(x, views)
         return views
@@ -93,6 +100,9 @@ class Perturbed(nn.Module):
             return self._views(x, self.train_particles[place], generator)
         if self.particles is None:
             return x.unsqueeze(1)
+        seeded = getattr(self.perturb, "seeded", None)
+        if seeded is not None:
+            return self._seeded(x, self.particles, seeded)
         generator = torch.Generator()
         return torch.cat(
             [
@@ -104,16 +114,43 @@ class Perturbed(nn.Module):
 
     def _views(self, x: Tensor, particles: int, generator: torch.Generator) -> Tensor:
         copies = x.repeat_interleave(particles, dim=0)
-        seen = self.perturb(copies, generator)
-        checks.check_shape("perturb(x, generator)", seen, tuple(copies.shape), hint="a view a row")
-        views: Tensor = seen.unflatten(0, (len(x), particles))
-        return views
+        return _as_views(
+            "perturb(x, generator)", self.perturb(copies, generator), copies, particles
+        )
+
+    def _seeded(
+        self, x: Tensor, particles: int, seeded: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """Return views of all rows from one call, each from a seed of its row's content and number."""
+        rows = np.array([self._key(row) for row in x], dtype=np.int64)
+        numbered = np.stack([rows.repeat(particles), np.tile(np.arange(particles), len(x))], axis=1)
+        seeds = torch.from_numpy((keyed.hash_keys(numbered) >> np.uint64(1)).astype(np.int64))
+        copies = x.repeat_interleave(particles, dim=0)
+        seen = seeded(copies, seeds.to(x.device))
+        return _as_views("perturb.seeded(x, seeds)", seen, copies, particles)
 
     def _key(self, row: Tensor) -> int:
         """Return a 63-bit seed from what the row contains."""
         content = row.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
         digest = hashlib.blake2b(content, digest_size=8, key=str(self.seed).encode()).digest()
         return int.from_bytes(digest, "little") >> 1
+
+
+def particles_of(x: Any, inputs: nn.Module | None) -> Tensor:
+    """Return the particles of each row (N, M, ...); without ``inputs`` a row is one.
+
+    Raises:
+        TypeError: Where x is no tensor.
+    """
+    if inputs is None:
+        check_tensor("x", x)
+        return cast(Tensor, x.unsqueeze(1))
+    return cast(Tensor, inputs(x))
+
+
+def _as_views(name: str, seen: Tensor, copies: Tensor, particles: int) -> Tensor:
+    checks.check_shape(name, seen, tuple(copies.shape), hint="a view a row")
+    return seen.reshape(len(copies) // particles, particles, *copies.shape[1:])
 
 
 class PointCloud(nn.Module):
@@ -142,8 +179,10 @@ class PointCloud(nn.Module):
         """Return the particles of each cloud.
 
         Raises:
+            TypeError: Where x is no tensor.
             ValueError: For clouds without points, or points that do not go into particles.
         """
+        check_tensor("x", x)
         checks.check_shape("x", x, ("N", "P", "D"), hint="a cloud of points a row")
         if not x.shape[1]:
             raise ValueError(f"`x` should have points in every cloud, got shape {tuple(x.shape)}.")
