@@ -10,7 +10,8 @@ are turned, further than any that it has seen, and does their distance say that 
 # Three digits in a plane
 # -----------------------
 # The network sends an image to a Gaussian in the plane, and each class is a Gaussian there. In training
-# images are turned by up to 20 degrees, a few views of each at a time.
+# images are turned by up to 20 degrees, a few views of each at a time. The pull towards the true class's
+# measure is three times the default: what is drawn here is the distance, not the probabilities.
 
 import matplotlib.pyplot as plt
 import numpy as np
