@@ -1,20 +1,25 @@
-"""Run a small real benchmark; die by SIGKILL at a named point where the environment says so.
+"""Run a small real benchmark for each line that is read; die by SIGKILL at a named point of it.
 
-A script for the tests of this folder. Spawned workers import the main module again, so what is
-patched here is patched in them too.
+A script for the tests of this folder: a line of JSON in, the exit status of its run out. Each run is a
+fork in a session of its own, and its workers are forks of that, so that torch is imported once for all
+of them and what is patched is patched in them too.
 
-    DIE_AT   "training:N" (the N-th optimiser step of a process), "STEM.write:N" (the N-th file of
-             that stem is half written), "STEM.rename:N" (whole, but not yet in place); or nothing
-    DIED     a file that is written just before, so that the test knows the point was reached
+    out, workers  as of a benchmark
+    death         "training:N" (the N-th optimiser step of a process), "STEM.write:N" (the N-th file
+                  of that stem is half written), "STEM.rename:N" (whole, but not yet in place); or ""
+    mark          a file that is written just before, so that the test knows the point was reached
 """
 
 from __future__ import annotations
 
-import itertools
+import json
+import multiprocessing
 import os
 import signal
 import sys
 import time
+import traceback
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +27,8 @@ from typing import Any
 import torch
 
 from uncertain import atomic
-from uncertain.benchmark import Task, run
+from uncertain.benchmark import Task, pool, run
+from uncertain.terminal import Console
 
 TASKS = (
     Task("iris", "classification", "iris", "mlp", 30, 60, batch_size=16, checkpoint_seconds=0.0),
@@ -31,47 +37,45 @@ TASKS = (
     ),
 )
 MODELS = ("softmax", "deep_ensemble", "gaussian")
+QUIET = Console(quiet=True)
 
 
-def die() -> None:
+def die(point: str, mark: str) -> None:
     try:
-        mark = os.open(os.environ["DIED"], os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        written = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         time.sleep(60)  # The other worker came here first, and ends both.
-    os.write(mark, os.environ["DIE_AT"].encode())
-    os.fsync(mark)
+    os.write(written, point.encode())
+    os.fsync(written)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def arm(point: str) -> None:
+def arm(point: str, mark: str) -> None:
     where, _, number = point.partition(":")
     stem, _, moment = where.partition(".")
-    at = int(number)
+
+    def counted(
+        function: Callable[..., Any], stem: str = "", before: Callable[[Any], None] = lambda _: None
+    ) -> Callable[..., Any]:
+        """Return the function; its call of that number (on a file of that stem) ends everything."""
+        counts: Counter[int] = Counter()
+
+        def wrapped(first: Any, *rest: Any, **options: Any) -> Any:
+            if not stem or str(getattr(first, "name", "")).startswith(f".{stem}."):
+                counts[os.getpid()] += 1
+                if counts[os.getpid()] == int(number):
+                    before(first)
+                    die(point, mark)
+            return function(first, *rest, **options)
+
+        return wrapped
+
     if where == "training":
-        torch.optim.AdamW.step = counted(torch.optim.AdamW.step, at)  # type: ignore[method-assign]
+        torch.optim.AdamW.step = counted(torch.optim.AdamW.step)  # type: ignore[method-assign]
     elif moment == "write":
-        atomic._sync = counted(atomic._sync, at, stem, before=halve)
+        atomic._sync = counted(atomic._sync, stem, before=halve)
     else:
-        Path.replace = counted(Path.replace, at, stem)  # type: ignore[method-assign]
-
-
-def counted(
-    function: Callable[..., Any],
-    at: int,
-    stem: str = "",
-    before: Callable[[Any], None] = lambda _: None,
-) -> Callable[..., Any]:
-    """Return the function; its call of that number (on a file of that stem) ends everything."""
-    count = itertools.count(1)
-
-    def wrapped(first: Any, *rest: Any, **options: Any) -> Any:
-        meant = not stem or str(getattr(first, "name", "")).startswith(f".{stem}.")
-        if meant and next(count) == at:
-            before(first)
-            die()
-        return function(first, *rest, **options)
-
-    return wrapped
+        Path.replace = counted(Path.replace, stem)  # type: ignore[method-assign]
 
 
 def halve(path: Path) -> None:
@@ -79,8 +83,29 @@ def halve(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-if os.environ.get("DIE_AT"):
-    arm(os.environ["DIE_AT"])
+def attempt(out: str, workers: int, death: str = "", mark: str = "") -> int:
+    """Return the exit status of a run, once all of its processes are gone."""
+    alive, kept = os.pipe()
+    child = os.fork()
+    if not child:
+        os.setsid()
+        try:
+            if death:
+                arm(death, mark)
+            run(TASKS, models=MODELS, seeds=2, out=out, workers=workers, console=QUIET)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    os.close(kept)
+    _, status = os.waitpid(child, 0)
+    os.read(alive, 1)  # Its end comes when the last process that holds the other one has gone.
+    os.close(alive)
+    return os.waitstatus_to_exitcode(status)
+
 
 if __name__ == "__main__":
-    run(TASKS, models=MODELS, seeds=2, out=Path(sys.argv[1]), workers=int(sys.argv[2]))
+    pool._context = lambda: multiprocessing.get_context("fork")
+    for line in sys.stdin:
+        sys.stdout.write(f"{attempt(**json.loads(line))}\n")
+        sys.stdout.flush()

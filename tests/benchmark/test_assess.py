@@ -98,6 +98,16 @@ def test_the_page_shows_the_mistakes_as_images(plan: Plan, results: Results) -> 
     assert "uncertain benchmark" in page
 
 
+def test_conformal_sets_are_judged_by_method(plan: Plan, results: Results) -> None:
+    rows = results.select(metric="conformal_coverage", split="test")
+    assert {(row.source, row.variant) for row in rows} == {
+        (model, f"{method},0.9") for model in MODELS for method in ("THR", "APS", "RAPS")
+    }
+    assert {row.training for row in rows} == {"", "0", "1"}
+    page = (plan.out / "report.html").read_text()
+    assert "Do conformal sets keep their promise?" in page
+
+
 def test_judging_again_gives_the_same_table(plan: Plan, results: Results) -> None:
     again = assess(plan, command="uncertain benchmark")
     strip = [dataclasses.replace(row, versions="") for row in again]

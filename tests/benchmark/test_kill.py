@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,16 +31,32 @@ DEATHS = (
 )
 
 
-def start(out: Path, workers: int, **environment: str) -> subprocess.CompletedProcess[str]:
-    root = SCRIPT.parents[2]
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), str(out), str(workers)],
-        env={**os.environ, "PYTHONPATH": str(root), **environment},
-        start_new_session=True,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+class Starter:
+    """Starts runs from one process, which imports torch once for all of them."""
+
+    def __init__(self) -> None:
+        root = SCRIPT.parents[2]
+        self.process = subprocess.Popen(
+            [sys.executable, str(SCRIPT)],
+            env={**os.environ, "PYTHONPATH": str(root)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, out: Path, workers: int, **facts: str) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"out": str(out), "workers": workers, **facts}) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Starter]:
+    starter = Starter()
+    yield starter
+    starter.process.communicate(timeout=60)
 
 
 def table(out: Path) -> list[tuple[object, ...]]:
@@ -51,36 +69,34 @@ def table(out: Path) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(start: Starter, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    finished = start(out, workers=1)
-    assert finished.returncode == 0, finished.stderr
+    assert start(out, workers=1) == 0
     return out
 
 
 @pytest.mark.slow
-def test_ten_kills_change_nothing_but_times(undisturbed: Path, tmp_path: Path) -> None:
+def test_ten_kills_change_nothing_but_times(
+    start: Starter, undisturbed: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     for number, point in enumerate(DEATHS):
         mark = tmp_path / f"died-{number}"
-        # Any number of workers goes on from where another died, and each costs an import of torch.
+        # Any number of workers goes on from where another died.
         workers = 2 if number % 3 == 0 else 1
-        killed = start(out, workers=workers, DIE_AT=point, DIED=str(mark))
-        assert killed.returncode == -signal.SIGKILL, f"{point}: {killed.stderr}"
+        assert start(out, workers, death=point, mark=str(mark)) == -signal.SIGKILL, point
         assert mark.read_text() == point
-    finished = start(out, workers=2)
-    assert finished.returncode == 0, finished.stderr
+    assert start(out, workers=2) == 0
     assert table(out) == table(undisturbed)
     assert not list(out.rglob("*.tmp*")), "a killed writer's file is left behind"
 
 
 @pytest.mark.slow
-def test_a_finished_run_redoes_nothing(undisturbed: Path) -> None:
+def test_a_finished_run_redoes_nothing(start: Starter, undisturbed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("cell.json")}
     networks = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("networks/**/*.pt")}
     assert before
     assert networks
-    again = start(undisturbed, workers=1)
-    assert again.returncode == 0, again.stderr
+    assert start(undisturbed, workers=1) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert {path: path.stat().st_mtime_ns for path in networks} == networks

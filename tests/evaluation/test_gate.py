@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation.cases import classifier, regressor
-from uncertain.evaluation.baseline import check_baseline, unpaired_difference
+from uncertain.evaluation.baseline import check_baseline
+from uncertain.evaluation.baseline_pairs import unpaired_difference
 from uncertain.evaluation.gate import (
     GateFailedError,
     check_rules,
@@ -74,6 +75,10 @@ def test_worse_needs_a_baseline():
     with pytest.raises(ValueError, match="'nll worse' should come with a baseline"):
         parse_rules(["nll worse"], has_baseline=False)
     assert parse_rules(["nll worse"], has_baseline=True)[0].is_relative
+    (rule,) = parse_rules(["nll of worst site worse"], has_baseline=True, by=["site"])
+    assert (rule.is_relative, rule.subgroup, rule.column) == (True, "worst site", "site")
+    with pytest.raises(ValueError, match="add --by site"):
+        parse_rules(["nll of site=B worse"], has_baseline=True)
 
 
 def test_what_is_unknown_is_an_error_and_not_a_pass():
@@ -169,8 +174,6 @@ def test_subgroups_that_are_not_there_are_an_error():
         parse_rule("accuracy of B < 1")
     with pytest.raises(ValueError, match=r"'nll of worst site > 1' should be .* add --by site"):
         parse_rules(["nll of worst site > 1"], has_baseline=False, by=["ward"])
-    with pytest.raises(ValueError, match="a rule should read METRIC > NUMBER"):
-        parse_rule("nll of worst site worse")
     assert parse_rules(["nll of ward=3 > 1"], has_baseline=False, by=["ward"])[0].column == "ward"
 
 
@@ -281,6 +284,64 @@ def test_a_baseline_of_another_kind_is_refused(judged, tmp_path):
     write_rows([real], tmp_path / "r.csv")
     with pytest.raises(ValueError, match=r"predicts classes as .* got one that predicts numbers"):
         check_baseline(results, cases, tmp_path / "r.csv")
+
+
+@pytest.fixture(scope="module")
+def by_site():
+    """A model before and after it got much worse at one of its sites, and nowhere else."""
+    site = np.repeat(["A", "B"], 400)
+    before = classifier(800, source="net", row_ids=np.arange(800), columns={"site": site})
+    noisy = classifier(800, source="net", noise=3.0, seed=1).distribution.parameters["probs"]
+    p = np.where((site == "B")[:, None], noisy, before.distribution.parameters["probs"])
+    changed = dataclasses.replace(before.distribution, parameters={"probs": p})
+    after = dataclasses.replace(before, distribution=changed)
+    return [(case, evaluate(case, replicates=100, by=["site"])) for case in (before, after)]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rule", "worse"),
+    [
+        *((suffix, "nll of site=A worse", []) for suffix in ("json", "csv")),
+        *((suffix, "nll of site=B worse", ["site=B"]) for suffix in ("json", "csv")),
+        *((suffix, "nll of every site worse", ["site=B"]) for suffix in ("json", "csv")),
+        ("json", "nll of worst site worse", ["worst site"]),
+    ],
+)
+def test_subgroups_are_held_against_their_own_baseline(by_site, tmp_path, rule, worse, suffix):
+    (before, stored), (after, results) = by_site
+    path = tmp_path / f"baseline.{suffix}"
+    if suffix == "json":
+        stored.write(path)
+    else:
+        write_rows([before], path)
+    rows, violations = check_baseline(results, [after], path, rules=[rule])
+    assert [violation.row.subgroup for violation in violations] == worse
+    for violation in violations:
+        assert f"on test, {violation.row.subgroup} is worse than the baseline" in violation.message
+    if suffix == "csv":
+        scores = row_scores(after)["nll"] - row_scores(before)["nll"]
+        for row in rows:
+            expected = mean(scores[after.columns["site"] == row.subgroup[-1]])
+            assert (row.value, row.low, row.high) == pytest.approx(expected[:3], rel=1e-6, abs=1e-9)
+
+
+def test_subgroups_that_can_not_be_held_are_an_error(by_site, tmp_path):
+    (before, stored), (after, results) = by_site
+    write_rows([before], tmp_path / "rows.csv")
+    with pytest.raises(ValueError, match=r"worst of a column is held against a table of results"):
+        check_baseline(results, [after], tmp_path / "rows.csv", rules=["nll of worst site worse"])
+    moved = dataclasses.replace(before, row_ids=np.arange(800) + 5)
+    write_rows([moved], tmp_path / "moved.csv")
+    with pytest.raises(ValueError, match=r"holds no nll of site=B .* rows should be the same"):
+        check_baseline(results, [after], tmp_path / "moved.csv", rules=["nll of site=B worse"])
+    fewer = Results([row for row in stored if row.subgroup != "site=B"])
+    fewer.write(tmp_path / "fewer.json")
+    with pytest.raises(ValueError, match="holds no nll of site=B to be held against"):
+        check_baseline(results, [], tmp_path / "fewer.json", rules=["nll of every site worse"])
+    stored.write(tmp_path / "all.json")
+    now = Results([row for row in results if row.subgroup != "site=B"])
+    with pytest.raises(ValueError, match=r"should find every subgroup .* got none of site=B"):
+        check_baseline(now, [], tmp_path / "all.json", rules=["nll of every site worse"])
 
 
 def test_better_is_not_worse(judged, tmp_path):

@@ -7,6 +7,7 @@ import json
 import math
 
 from uncertain.benchmark.cells import prediction_file, tuning_file
+from uncertain.benchmark.conformal import conformal_figures
 from uncertain.benchmark.ledger import RECORD
 from uncertain.benchmark.models import resolve_model
 from uncertain.benchmark.plan import Cell, Plan
@@ -54,6 +55,7 @@ def assess(plan: Plan, *, command: str = "", seed: int = 0) -> Results:
     if plan.half == "confirm":
         looks = json.loads((plan.out / RECORD).read_text())["looks"]
         facts["confirm_runs"] = str(looks[-1]["number"])
+    rows += conformal_figures(predictions, validation)
     results = _mark_sanity(judged + Results(rows, facts))
     results.write(plan.out / "results.parquet")
     write_report(

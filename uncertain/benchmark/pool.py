@@ -1,4 +1,4 @@
-"""Jobs run by spawned processes of one torch thread each, with a live table of what they do.
+"""Jobs run by other processes of one torch thread each, with a live table of what they do.
 
 Workers end with their parent, even when it is killed; a killed worker is reported as such, and the
 finished jobs stay finished.
@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -60,10 +61,12 @@ def execute(jobs: Sequence[Job], *, title: str, workers: int, console: Console) 
     """
     if not jobs:
         return
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     reports = context.Queue()
     workers = min(workers, len(jobs))
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(reports,))
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start, initargs=(reports, dict(os.environ))
+    )
     progress = _Progress(len(jobs), expected_seconds(jobs, workers), workers)
     try:
         with _one_thread():
@@ -72,6 +75,15 @@ def execute(jobs: Sequence[Job], *, title: str, workers: int, console: Console) 
         _stop(pool)
         raise
     pool.shutdown()
+
+
+def _context() -> Any:
+    """Return how workers start: on Linux by a process that has imported torch, once for them all."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([f"{__package__}.cells"])
+    return context
 
 
 def _run(
@@ -100,7 +112,7 @@ def _run(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let every library of a spawned worker start with one thread, whatever it counts by."""
+    """Let every library of a worker start with one thread, whatever it counts by."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
@@ -152,10 +164,13 @@ def _stop(pool: ProcessPoolExecutor) -> None:
                 process.kill()
 
 
-def _start(reports: Any) -> None:
-    """Prepare a worker: one thread, and an end when the parent's comes."""
+def _start(reports: Any, environment: dict[str, str]) -> None:
+    """Prepare a worker: one thread, the caller's environment, and an end when the parent's comes."""
     global _reports
     _reports = reports
+    # The process that workers come from has the environment of the first run.
+    os.environ.clear()
+    os.environ.update(environment | dict.fromkeys(_THREADS, "1"))
     # Ctrl-C reaches the whole group; the parent ends the workers, once, so that a training can save
     # itself. It says how to resume, too.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -39,6 +39,8 @@ _SHARES = frozenset(
         "aupr_error_positive", "aupr_correct_positive", "fpr95_error_positive", "pit_ks",
         *SELECTIVE,
         "quantile_calibration_error",
+        "conformal_coverage", "conformal_coverage_by_size", "conformal_coverage_by_class",
+        "conformal_coverage_by_group",
     }
 )  # fmt: skip
 """Metrics in [0, 1]."""
@@ -61,6 +63,8 @@ _NOT_NEGATIVE = frozenset(
         "mae",
         "interval_score",
         "sharpness",
+        "set_size",
+        "interval_width",
     }
 )
 
@@ -97,21 +101,47 @@ def across_trainings(
         >>> [row.over for row in across_trainings([], cases) if row.metric == "accuracy"]
         ['items', 'trainings', 'both']
     """
-    runs: dict[tuple[str, str, str], list[Predictions]] = {}
-    for case in cases:
-        if case.target is not None and case.ood_name is None:
-            runs.setdefault((case.task, case.source, case.split), []).append(case)
     found: list[Row] = []
     covered: set[tuple[str, str, str, str]] = set()
     apart: dict[tuple[str, str], float | None] = {}
-    for key, trained in runs.items():
-        if len(trained) > 1 and not same_rows(trained):
+    for key, trained in _runs(cases).items():
+        if not same_rows(trained):
             apart[key[:2]] = overlap(trained)
-        elif len(trained) > 1:
+        else:
             for row in _crossed_rows(trained, level):
                 found.append(row)
                 covered.add((*key, row.metric))
     return found + _spreads(rows, covered, apart, level)
+
+
+def means_of_figures(
+    rows: Sequence[Row], cases: Sequence[Predictions], *, level: float = 0.95
+) -> list[Row]:
+    """Return the rows of means over trainings of the figures given, and of no others.
+
+    Args:
+        rows: The figures of single trainings.
+        cases: The predictions behind them, which say whether trainings were judged on the same rows.
+        level: Confidence level.
+
+    Example:
+        >>> rows = [Row("set_size", v, v - 1, v + 1, training=str(v), n=50) for v in (2, 3, 4)]
+        >>> [(row.over, row.value) for row in means_of_figures(rows, [])]
+        [('trainings', 3.0), ('both', 3.0)]
+    """
+    apart = {
+        key[:2]: overlap(trained) for key, trained in _runs(cases).items() if not same_rows(trained)
+    }
+    return _spreads(rows, set(), apart, level)
+
+
+def _runs(cases: Sequence[Predictions]) -> dict[tuple[str, str, str], list[Predictions]]:
+    """Return the labelled predictions of each task, source and split that has several trainings."""
+    found: dict[tuple[str, str, str], list[Predictions]] = {}
+    for case in cases:
+        if case.target is not None and case.ood_name is None:
+            found.setdefault((case.task, case.source, case.split), []).append(case)
+    return {key: trained for key, trained in found.items() if len(trained) > 1}
 
 
 def _crossed_rows(trained: Sequence[Predictions], level: float) -> list[Row]:

@@ -7,14 +7,17 @@ of a file changes a bit of the answer.
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from uncertain import keyed
 from uncertain.evaluation.comparison import align
-from uncertain.evaluation.predictions import Predictions
+from uncertain.evaluation.predictions import Predictions, RepeatedRowsWarning
 from uncertain.intervals import group_ids
 
 
@@ -134,3 +137,20 @@ def _refusal(first: Predictions, case: Predictions, why: str) -> ValueError:
 
 def _name(case: Predictions) -> str:
     return f"{case.source!r} (training {case.training})" if case.training else repr(case.source)
+
+
+def without_trivial_groups(case: Predictions) -> Predictions:
+    """Drop groups of one row each: they say that rows are independent, as no groups do.
+
+    Example:
+        >>> from uncertain.families import ArrayDistribution
+        >>> d = ArrayDistribution("normal", {"loc": np.zeros(2), "scale": np.ones(2)})
+        >>> without_trivial_groups(Predictions(d, np.zeros(2), groups=np.arange(2))).groups is None
+        True
+    """
+    if case.groups is None or keyed.count_distinct(case.groups) < len(case):
+        return case
+    with warnings.catch_warnings():
+        # Rows that look repeated are told apart by their groups.
+        warnings.simplefilter("ignore", RepeatedRowsWarning)
+        return dataclasses.replace(case, groups=None)

@@ -3,7 +3,7 @@ r"""Worse than what was stored? Every figure against a baseline, paired where th
 What a baseline file allows depends on what it keeps:
 
 - per-row scores (``uncertain evaluate --rows``): the same rows, found by their ids and held to equal
-  labels, give paired differences of accuracy, NLL, Brier, CRPS and the like;
+  labels, give paired differences of accuracy, NLL, Brier, CRPS and the like, of a subgroup too;
 - a table of results (``uncertain evaluate --json``): figures with intervals only. The difference has
   the interval of two independent figures, :math:`d - \sqrt{(\theta_1 - l_1)^2 + (u_2 - \theta_2)^2}`
   below and likewise above. Where both judged the same rows it is too wide, and a small loss goes
@@ -24,16 +24,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from uncertain import checks
+from uncertain.evaluation.baseline_pairs import pairs_from_results, pairs_from_rows
 from uncertain.evaluation.formatting import decimals, interval, number, p_text
 from uncertain.evaluation.gate import Rule, Violation, describe, parse_rule, rows_of
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import FORMAT, Results, Row
-from uncertain.evaluation.row_scores import row_scores, split_variant
-from uncertain.intervals import Estimate, group_ids, mean, normal_quantile, normal_two_sided
+from uncertain.evaluation.row_order import natural_key
+from uncertain.intervals import Estimate
 
 BASELINE = "baseline"
 
@@ -83,18 +82,17 @@ def check_baseline(
             f"predicts {then}: their figures share names and nothing else."
         )
     if isinstance(stored, Results):
-        pairs = _from_results(list(figures.values()), stored)
+        pairs = pairs_from_results(list(figures.values()), stored)
     else:
-        pairs = _from_rows(list(figures.values()), stored, predictions, level)
+        pairs = pairs_from_rows(list(figures.values()), stored, predictions, level)
+    _check_all_held(
+        Path(path), [rule for rule in parsed if rule.is_relative], figures, pairs, stored
+    )
     if not pairs:
         raise ValueError(
             f"{path} shares no figure with these results: it should hold the same metrics on the same "
             "splits, with intervals or per-row scores."
         )
-    named = {rule.metric for rule in parsed if rule.is_relative}
-    missing = sorted(named - {now.metric for now, _ in pairs})
-    if missing:
-        raise ValueError(f"{path} holds no {', '.join(missing)} to be held against.")
     differences = _holm(_difference(now, estimate) for now, estimate in pairs)
     count = sum(row.p_value is not None for row in differences)
     violations = [
@@ -103,37 +101,6 @@ def check_baseline(
         if (violation := _judged(now, row, count, level)) is not None
     ]
     return differences, violations
-
-
-def unpaired_difference(first: Row | Estimate, second: Row | Estimate) -> Estimate:
-    """Return ``first - second`` of two figures known by their intervals alone, as if independent.
-
-    Raises:
-        ValueError: The intervals have different levels.
-
-    Example:
-        >>> e = unpaired_difference(Row("nll", 0.5, 0.4, 0.6), Row("nll", 0.2, 0.1, 0.3))
-        >>> round(e.low, 3), round(e.high, 3)
-        (0.159, 0.441)
-    """
-    if first.level != second.level:
-        raise ValueError(
-            f"two figures should have intervals of one level, got {first.level} and {second.level}: "
-            f"judge again with --level {second.level}."
-        )
-    value = first.value - second.value
-    below = math.hypot(first.value - first.low, second.high - second.value)
-    above = math.hypot(first.high - first.value, second.value - second.low)
-    p_value = None
-    towards_zero = below if value > 0 else above
-    if math.isfinite(value) and math.isfinite(towards_zero):
-        z = normal_quantile((1 + first.level) / 2) * abs(value)
-        p_value = normal_two_sided(z / towards_zero) if towards_zero else float(value == 0)
-    n = min(first.n, second.n)
-    over = str(getattr(first, "over", "items"))
-    return Estimate(
-        value, value - below, value + above, n, first.level, None, p_value, "unpaired", over
-    )
 
 
 def _every_figure(results: Results) -> list[Rule]:
@@ -198,114 +165,46 @@ def _read(path: Path) -> Results | dict[str, NDArray[Any]]:
 
 
 def _key(row: Row) -> tuple[str, ...]:
-    return row.task, row.split, row.metric, row.variant, row.source, row.training
+    return row.task, row.split, row.metric, row.variant, row.source, row.training, row.subgroup
 
 
-def _counterpart(source: str, now: Sequence[str], then: Sequence[str]) -> str:
-    """Return which stored source a new one is held against: one of its name, or the only one."""
-    if source in then:
-        return source
-    if len(set(now)) == len(set(then)) == 1:
-        return then[0]
-    checks.check_choice("a source of the baseline", source, set(then))
-    return source
+def _check_all_held(
+    path: Path,
+    rules: Sequence[Rule],
+    figures: Mapping[tuple[str, ...], Row],
+    pairs: Sequence[tuple[Row, Estimate]],
+    stored: Results | Mapping[str, NDArray[Any]],
+) -> None:
+    """Raise where a rule names what the baseline does not hold, or every subgroup of which some left."""
+    held = {_key(now) for now, _ in pairs}
+    for rule in rules:
+        mine = {
+            k: row
+            for k, row in figures.items()
+            if row.metric == rule.metric and _is_about(rule, row)
+        }
+        missing = [row for k, row in mine.items() if k not in held]
+        if missing and (rule.subgroup or len(missing) == len(mine)):
+            where = f" of {missing[0].subgroup}" if rule.subgroup else ""
+            hint = ""
+            if missing[0].subgroup.startswith("worst "):
+                hint = ": the worst of a column is held against a table of results (--json)"
+            elif rule.subgroup and not isinstance(stored, Results):
+                hint = ": its rows should be the same, with the same labels"
+            raise ValueError(f"{path} holds no {rule.metric}{where} to be held against{hint}.")
+        if rule.subgroup.startswith("every ") and isinstance(stored, Results):
+            before = {row.subgroup for row in stored if row.subgroup.startswith(f"{rule.column}=")}
+            gone = sorted(before - {row.subgroup for row in mine.values()}, key=natural_key)
+            if gone:
+                raise ValueError(
+                    f"`{rule.text}` should find every subgroup of the baseline, got none of "
+                    f"{', '.join(gone)}."
+                )
 
 
-def _from_results(figures: Sequence[Row], stored: Results) -> list[tuple[Row, Estimate]]:
-    then = [r for r in stored if r.kind != "difference" and not (r.other or r.subgroup)]
-    sources = [row.source for row in then if not row.source.startswith("control")]
-    pairs = []
-    for row in figures:
-        source = _counterpart(row.source, [r.source for r in figures], sources)
-        same = [
-            r
-            for r in then
-            if (r.task, r.split, r.metric, r.variant)
-            == (row.task, row.split, row.metric, row.variant)
-            and r.source == source
-            and (r.over, bool(r.training)) == (row.over, bool(row.training))
-        ]
-        same = [r for r in same if r.training == row.training] or same
-        # A figure that was undefined says nothing of what comes after it.
-        if same and same[0].has_interval and math.isfinite(same[0].value):
-            pairs.append((row, unpaired_difference(row, same[0])))
-    return pairs
-
-
-def _from_rows(
-    figures: Sequence[Row],
-    stored: Mapping[str, NDArray[Any]],
-    predictions: Sequence[Predictions],
-    level: float,
-) -> list[tuple[Row, Estimate]]:
-    pairs = []
-    then = list(dict.fromkeys(stored["source"].astype(str).tolist()))
-    for row in figures:
-        case = next(
-            (
-                c
-                for c in predictions
-                if (c.task, c.split, c.source, c.training)
-                == (row.task, row.split, row.source, row.training)
-            ),
-            None,
-        )
-        if case is None or case.target is None or row.metric not in stored:
-            continue
-        scores = {split_variant(name)[0]: score for name, score in row_scores(case).items()}
-        if row.metric not in scores:
-            continue
-        source = _counterpart(row.source, [r.source for r in figures], then)
-        chosen = (stored["source"].astype(str) == source) & (
-            stored["split"].astype(str) == row.split
-        )
-        if chosen.any():
-            taken = {name: column[chosen] for name, column in stored.items()}
-            pairs.append((row, _paired(row, scores[row.metric], case, taken, level)))
-    return pairs
-
-
-def _paired(
-    row: Row,
-    scores: NDArray[Any],
-    case: Predictions,
-    stored: Mapping[str, NDArray[Any]],
-    level: float,
-) -> Estimate:
-    """Return the paired difference on the same rows; of the two means where they are not the same."""
-    before = np.asarray(stored[row.metric], dtype=np.float64)
-    ids = np.arange(len(case)) if case.row_ids is None else np.asarray(case.row_ids)
-    here, there = np.argsort(ids.astype(str)), np.argsort(stored["row_id"].astype(str))
-    same = len(ids) == len(before) and np.array_equal(
-        ids.astype(str)[here], stored["row_id"].astype(str)[there]
-    )
-    if not same or not _same_targets(case, stored, here, there):
-        now = mean(scores, weights=case.weights, groups=case.groups, level=level)
-        return unpaired_difference(now, mean(before, level=level))
-    groups = None if case.groups is None else group_ids(case.groups)[here]
-    weights = None if case.weights is None else case.weights[here]
-    a, b = scores[here], before[there]
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        value = float(np.average(a, weights=weights)) - float(np.average(b, weights=weights))
-        return Estimate(value, math.nan, math.nan, len(a), level, reason="paired")
-    found = mean(a - b, weights=weights, groups=groups, level=level, null=0.0)
-    return found._replace(reason="paired")
-
-
-def _same_targets(
-    case: Predictions,
-    stored: Mapping[str, NDArray[Any]],
-    here: NDArray[Any],
-    there: NDArray[Any],
-) -> bool:
-    """Return whether the same ids have the same labels: ids that are mere positions may not."""
-    if "label" in stored:
-        target = np.asarray(case.target)
-        named = target if case.class_names is None else np.asarray(case.class_names)[target]
-        return np.array_equal(named.astype(str)[here], stored["label"].astype(str)[there])
-    if "target" in stored:
-        return np.allclose(np.asarray(case.target, float)[here], stored["target"][there], rtol=1e-6)
-    return True
+def _is_about(rule: Rule, row: Row) -> bool:
+    every = rule.subgroup.startswith("every ")
+    return row.subgroup.startswith(f"{rule.column}=") if every else row.subgroup == rule.subgroup
 
 
 def _difference(now: Row, estimate: Estimate) -> Row:
@@ -323,6 +222,7 @@ def _difference(now: Row, estimate: Estimate) -> Row:
         task=now.task,
         training=now.training,
         positive_class=now.positive_class,
+        subgroup=now.subgroup,
     )
 
 
@@ -350,6 +250,7 @@ def _judged(now: Row, row: Row, count: int, level: float) -> Violation | None:
     loss = dataclasses.replace(row, value=-better * row.value, low=low, high=high)
     name = f"{row.metric}[{row.variant}]" if row.variant else row.metric
     where = f"{row.task}, {row.split}" if row.task else row.split
+    where += f", {row.subgroup}" if row.subgroup else ""
     digits = decimals(loss.value, loss.low, loss.high)
     p = p_text(row.p_value)
     said = p if p.startswith("<") else f"= {p}"

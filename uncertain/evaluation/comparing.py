@@ -19,7 +19,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from uncertain import checks
-from uncertain.evaluation.baseline import direction, unpaired_difference
+from uncertain.evaluation.baseline import direction
+from uncertain.evaluation.baseline_pairs import unpaired_difference
 from uncertain.evaluation.formatting import decimals, interval, number, p_text
 from uncertain.evaluation.judge import evaluate
 from uncertain.evaluation.leakage import LEAK, with_leaks

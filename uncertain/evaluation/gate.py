@@ -5,7 +5,7 @@ A rule names what is *not* allowed: ``ece_debiased > 0.03`` fails where the debi
 .. code-block:: text
 
     [surely | possibly] METRIC [ "[" VARIANT "]" ] [ "@" SPLIT ] [ of SUBGROUP ] ( > | >= | < | <= ) NUMBER
-    METRIC [ "[" VARIANT "]" ] [ "@" SPLIT ] worse
+    METRIC [ "[" VARIANT "]" ] [ "@" SPLIT ] [ of SUBGROUP ] worse
 
 A subgroup is one that figures are had by: ``accuracy of worst site < 0.8`` holds the worst of them,
 ``accuracy of site=B < 0.8`` that one, ``accuracy of every site < 0.8`` each; names with ``<``, ``>`` or
@@ -38,7 +38,7 @@ _RULE = re.compile(
     r"\s*(?:(?P<certainty>surely|possibly)\s+)?(?P<metric>[A-Za-z]\w*)\s*"
     r"(?:\[(?P<variant>[^\]]*)\])?\s*(?:@\s*(?P<split>[^\s<>=]+))?\s*"
     r"(?:\bof\s+(?:\"(?P<quoted>[^\"]+)\"|(?P<subgroup>[^<>\"]+?))\s*)?"
-    r"(?:(?P<worse>worse)|(?P<sign>>=|<=|>|<)\s*(?P<limit>\S+))\s*"
+    r"(?:(?P<worse>\bworse)|(?P<sign>>=|<=|>|<)\s*(?P<limit>\S+))\s*"
 )
 _MANY = ("worst", "every")
 _WIDEST = {"both": 0, "trainings": 1, "items": 2}
@@ -127,17 +127,20 @@ def parse_rule(text: str) -> Rule:
         >>> rule = parse_rule("nll of worst site > 1.2")
         >>> rule.subgroup, rule.column
         ('worst site', 'site')
+        >>> rule = parse_rule("nll of site=B worse")
+        >>> rule.is_relative, rule.subgroup
+        (True, 'site=B')
     """
     found = _RULE.fullmatch(text)
     relative = found is not None and bool(found["worse"])
     subgroup = (
         "" if found is None else " ".join((found["quoted"] or found["subgroup"] or "").split())
     )
-    if found is None or (relative and (found["certainty"] or subgroup)):
+    if found is None or (relative and found["certainty"]):
         raise ValueError(
             f"a rule should read METRIC > NUMBER, METRIC[VARIANT]@SPLIT < NUMBER, METRIC of worst "
-            f"COLUMN > NUMBER or METRIC worse, got {text!r}: the signs are >, >=, < and <=, and "
-            "`surely` or `possibly` may come first."
+            f"COLUMN > NUMBER, METRIC worse or METRIC of worst COLUMN worse, got {text!r}: the signs are "
+            ">, >=, < and <=, and `surely` or `possibly` may come first where there is one."
         )
     if subgroup and "=" not in subgroup and subgroup.partition(" ")[0] not in _MANY:
         raise ValueError(

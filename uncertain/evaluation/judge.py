@@ -7,7 +7,6 @@ the interval over rows.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from uncertain import checks, keyed
 from uncertain.evaluation.across import across_trainings
+from uncertain.evaluation.alignment import without_trivial_groups
 from uncertain.evaluation.detection import detection_rows
 from uncertain.evaluation.detector_rows import compare_detectors
 from uncertain.evaluation.leakage import with_leaks
@@ -81,7 +81,7 @@ def evaluate(
     check_level(level)
     checks.check_range("replicates", replicates, 100)
     checks.check_range("seed", seed, 0)
-    cases = [_without_trivial_groups(_checked(case)) for case in cases]
+    cases = [without_trivial_groups(_checked(case)) for case in cases]
     given = [validation] if isinstance(validation, Predictions) else validation
     held_out = [_checked(case) for case in given]
     _check_distinct(cases)
@@ -224,13 +224,6 @@ def joint_estimates(
             figure = absent(str(error).rstrip("."))
         found.append(("energy_score", f"fair,{joint.DRAWS}", "estimate", figure))
     return found
-
-
-def _without_trivial_groups(case: Predictions) -> Predictions:
-    """Drop groups of one row each: they say that rows are independent, as no groups do."""
-    if case.groups is None or keyed.count_distinct(case.groups) < len(case):
-        return case
-    return dataclasses.replace(case, groups=None)
 
 
 def _check_distinct(cases: Sequence[Predictions]) -> None:

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uncertain import checks, intervals
+from uncertain.evaluation.alignment import without_trivial_groups
 from uncertain.evaluation.conformal.intervals import (
     ConformalIntervals,
     fit_cqr,
@@ -160,6 +161,7 @@ def conformal_rows(
     """
     if case.target is None:
         raise ValueError("`case` should have targets to be covered, got none.")
+    case = without_trivial_groups(case)
     found = fitted(case, groups=groups, weights=weights)
     target = np.asarray(case.target)
     if isinstance(fitted, ConformalSets):

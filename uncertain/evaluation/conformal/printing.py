@@ -37,7 +37,8 @@ def reading(row: Row | None) -> str:
         return "less than promised" if row.value < goal else "more than promised"
     if not row.has_interval or row.low <= goal <= row.high:
         return "no evidence of a loss"
-    return "lost under the shift" if row.high < goal else "more than the goal"
+    lost = "lost under the shift" if row.split.startswith("shift:") else "less than the goal"
+    return lost if row.high < goal else "more than the goal"
 
 
 def print_conformal(results: Results, *, console: Console | None = None) -> None:

@@ -9,7 +9,7 @@ from uncertain.evaluation.formatting import p_text
 from uncertain.evaluation.report.glossary import CONFORMAL, entry
 from uncertain.evaluation.report.html import details, element, name, paragraph, text
 from uncertain.evaluation.report.layout import by_task, cell, line, table
-from uncertain.evaluation.report.material import Material
+from uncertain.evaluation.report.material import OVER_ORDER, Material
 from uncertain.evaluation.report.plots import swatch
 from uncertain.evaluation.results import Row
 from uncertain.evaluation.row_order import split_key
@@ -21,12 +21,17 @@ def promises(material: Material) -> str:
     """Return coverage and size of every method and split, and the parts folded away."""
 
     def of_task(task: str) -> str:
-        rows = [row for row in material.every.select(task=task) if row.metric in CONFORMAL]
+        every = [row for row in material.every.select(task=task) if row.metric in CONFORMAL]
+        rows = _standing(every)
         whole = [row for row in rows if "_by_" not in row.metric]
         if not whole:
             return ""
+        plain = [row for row in whole if not row.split.startswith("shift:")]
+        shifted = [row for row in whole if row.split.startswith("shift:")]
         parts = [row for row in rows if "_by_" in row.metric]
-        shown = _whole(material, whole)
+        shown = _whole(material, plain or shifted)
+        if plain and shifted:
+            shown += details("Under each shift", _whole(material, shifted))
         return shown + (
             details("By size, class and group", _parts(material, parts)) if parts else ""
         )
@@ -34,10 +39,24 @@ def promises(material: Material) -> str:
     note = (
         "A set is promised to hold the target with the stated probability, where test rows are like the "
         "calibration rows. Under a shift nothing is promised, and coverage shows what is lost. The "
-        "p-value is of the law that coverage follows, not of the goal itself."
+        "p-value is of the law that coverage follows, not of the goal itself; of several trainings it is the "
+        "smallest times their number."
     )
     body = by_task(material, of_task)
     return body and paragraph(note, "note") + body
+
+
+def _standing(rows: Sequence[Row]) -> list[Row]:
+    """Return the mean over trainings where there is one, by its widest interval, else each training."""
+    named: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        key = (row.split, row.source, row.metric, row.variant)
+        named.setdefault(key, []).append(row)
+    found: list[Row] = []
+    for trained in named.values():
+        means = [row for row in trained if not row.training]
+        found += [min(means, key=lambda row: OVER_ORDER[row.over])] if means else trained
+    return found
 
 
 def _whole(material: Material, rows: Sequence[Row]) -> str:
