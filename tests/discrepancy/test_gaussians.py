@@ -189,6 +189,25 @@ def test_gradients_near_singular_are_finite(
         assert a.grad.norm(dim=(-2, -1)).max() < 10
 
 
+def test_rows_by_classes_have_the_gradients_of_pairs_at_a_variance_of_zero_too() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for least in (0.1, 0.0):
+        mean, other = torch.randn(5, 3, generator=generator), torch.randn(4, 3, generator=generator)
+        var, var_b = mean.square() + 0.1, other.square() + 0.1
+        var[2, 1] = var_b[0, 0] = least
+        given = [value.double().requires_grad_() for value in (mean, var, other, var_b)]
+        ma, sa, mb, sb = given
+        every = gaussian_wasserstein2_squared(ma[:, None], sa[:, None], mb, sb)
+        pairs = gaussian_wasserstein2_squared(
+            *(t.repeat_interleave(4, 0) for t in (ma, sa)), *(t.repeat(5, 1) for t in (mb, sb))
+        )
+        torch.testing.assert_close(every.flatten(), pairs)
+        weight = torch.rand(20, generator=generator).double()
+        found = torch.autograd.grad((every.flatten() * weight).sum(), given)
+        torch.testing.assert_close(found, torch.autograd.grad((pairs * weight).sum(), given))
+        assert all(bool(each.isfinite().all()) for each in found)
+
+
 def test_a_gradient_through_variances_of_zero_is_finite() -> None:
     a = torch.tensor([0.0, 1.0], requires_grad=True)
     b = torch.tensor([1.0, 0.0], requires_grad=True)

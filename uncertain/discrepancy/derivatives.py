@@ -37,9 +37,15 @@ def squared_gaps(a: Tensor, b: Tensor) -> Tensor:
 
 
 def diagonal_gaps(mean_a: Tensor, var_a: Tensor, mean_b: Tensor, var_b: Tensor) -> Tensor:
-    """Return the squared distances of diagonal Gaussians (..., 1, D) to all of (C, D)."""
-    if mean_a.numel() * len(mean_b) <= _FEW:
-        return cast(Tensor, _DiagonalGaps.apply(mean_a, var_a, mean_b, var_b))
+    """Return the squared distances of diagonal Gaussians (..., 1, D) to all of (C, D).
+
+    Between few small ones each operation costs more than the numbers it works on, and torch's own
+    derivatives cost least; where a variance is 0 they are not finite.
+    """
+    few = mean_a.numel() * len(mean_b) <= _FEW
+    if few and mean_a.numel() and min(float(v.detach().min()) for v in (var_a, var_b)) > 0:
+        gaps = torch.cat([mean_a, var_a.sqrt()], -1) - torch.cat([mean_b, var_b.sqrt()], -1)
+        return gaps.square().sum(-1)
     a = torch.cat([mean_a, roots(var_a, 0.0)], -1)
     return squared_gaps(a, torch.cat([mean_b, roots(var_b, 0.0)], -1))
 
@@ -123,42 +129,6 @@ class _SquaredGaps(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             for_b = _towards(grad.mT, b, flat).mul(-2)
         return for_a, for_b
-
-
-class _DiagonalGaps(torch.autograd.Function):
-    """Few operations: between few small Gaussians each costs more than the numbers it works on."""
-
-    @staticmethod
-    def forward(ctx: Any, mean_a: Tensor, var_a: Tensor, mean_b: Tensor, var_b: Tensor) -> Tensor:
-        ctx.save_for_backward(mean_a, var_a, mean_b, var_b)
-        ctx.found = _differences(mean_a, var_a, mean_b, var_b)
-        means, scales = ctx.found[2:]
-        value: Tensor = (means * means).sum(-1) + (scales * scales).sum(-1)
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
-        again = torch.is_grad_enabled()  # Differentiated again: the roots are functions too.
-        found = _differences(*ctx.saved_tensors) if again else ctx.found
-        scale_a, scale_b, means, scales = found
-        grad = grads[0].unsqueeze(-1)
-        by_means, by_scales = means * grad, scales * grad
-        return (
-            2 * by_means.sum(-2, keepdim=True),
-            _by_variance(by_scales.sum(-2, keepdim=True), scale_a),
-            -2 * by_means.sum_to_size(scale_b.shape),
-            -_by_variance(by_scales.sum_to_size(scale_b.shape), scale_b),
-        )
-
-
-def _differences(mean_a: Tensor, var_a: Tensor, mean_b: Tensor, var_b: Tensor) -> list[Tensor]:
-    scale_a, scale_b = var_a.sqrt(), var_b.sqrt()
-    return [scale_a, scale_b, mean_a - mean_b, scale_a - scale_b]
-
-
-def _by_variance(grad: Tensor, scale: Tensor) -> Tensor:
-    """Return the gradient by variances from half of that by deviations, zero at a variance of zero."""
-    return (grad / scale).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _flat(a: Tensor) -> Tensor:

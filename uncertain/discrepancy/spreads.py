@@ -78,8 +78,10 @@ def spread(side: str, mean: Tensor, cov: Tensor, *, factored: bool) -> Spread:
         ValueError: For shapes that do not belong together, negative variances, asymmetric matrices,
             or factors that are not lower triangular.
     """
-    dimensions = mean.shape[-1] if mean.ndim else 0
     name = f"cov{side}"
+    if not factored and mean.ndim and cov.shape == mean.shape:  # The commonest, and quick to tell.
+        return Spread("diagonal", cov, False, name)
+    dimensions = mean.shape[-1] if mean.ndim else 0
     matrix = cov.ndim == mean.ndim + 1 and cov.shape[-2:] == (dimensions, dimensions)
     vector = cov.ndim == mean.ndim and mean.ndim > 0 and cov.shape[-1] in (1, dimensions)
     lead = cov.shape[: mean.ndim - 1] if matrix or vector else ()
@@ -110,10 +112,12 @@ def check_pairs(mean_a: Tensor, mean_b: Tensor) -> None:
             "`mean_a` and `mean_b` should have as many dimensions as each other, "
             f"got {mean_a.shape[-1]} and {mean_b.shape[-1]}."
         )
-    check_leading(
-        {"mean_a": mean_a.shape[:-1], "mean_b": mean_b.shape[:-1]},
-        hint="`mean_a[:, None]` (and its covariance alike) gives every row with every target",
-    )
+    one, other = mean_a.shape[:-1], mean_b.shape[:-1]
+    if not broadcast(one, other):
+        check_leading(
+            {"mean_a": one, "mean_b": other},
+            hint="`mean_a[:, None]` (and its covariance alike) gives every row with every target",
+        )
 
 
 def check_leading(leading: dict[str, tuple[int, ...]], *, hint: str) -> None:
