@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # figure_style, results_tables
 
 import perturbed_tables  # noqa: E402  (found through the line above)
+import process_tables  # noqa: E402
 import results_tables  # noqa: E402
 
 project = "uncertain"
@@ -141,6 +142,8 @@ def _results(app: Any, name: str, source: list[str]) -> None:
         source[0] = source[0].replace(results_tables.MARK, results_tables.page(HERE / "results"))
     if name == "wasserstein":
         source[0] = perturbed_tables.fill(source[0], HERE / "results" / "wasserstein")
+    if name == "gp":
+        source[0] = process_tables.fill(source[0], HERE / "results" / "gp")
 
 
 def setup(app: Any) -> None:

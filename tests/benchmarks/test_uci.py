@@ -42,13 +42,17 @@ def test_what_is_computed_is_kept_and_written_under_the_names_that_others_read(
 ) -> None:
     path = write(tmp_path / "some.npz")
     models = ["exact_gp", "gradient_boosted_trees"]
-    first = uci.run(options(path, models=models), tmp_path / "out")
+    brief = tmp_path / "docs" / "some-develop.json"
+    first = uci.run(options(path, models=models, brief=brief), tmp_path / "out")
     for name in models:
         for figure in ("rmse", "nll", "crps", "seconds"):
             assert math.isfinite(first[f"{name}_{figure}"])
     with mock.patch.object(uci, "cell", side_effect=AssertionError("computed again")):
         assert uci.run(options(path, models=models), tmp_path / "out") == first
     assert "CPU seconds a fit" in capsys.readouterr().out
+    held = json.loads(brief.read_text())
+    assert (held["set"], held["half"], held["splits"]) == ("some", "develop", 2)
+    assert held["exact_gp_nll"] == pytest.approx(first["exact_gp_nll"], rel=1e-3)
 
 
 def test_ordinal_targets_lose_repeated_rows_and_are_scored_by_cells(tmp_path: Path) -> None:
@@ -89,3 +93,28 @@ def test_nothing_is_ranked_where_the_exact_process_is_not_what_it_should_be() ->
     assert ill["healthy"] == 0
     assert "sparse_gp_behind_best" not in ill
     json.dumps(made)
+
+
+def test_the_pages_tables_are_the_stored_figures(tmp_path: Path) -> None:
+    sys.path.append(str(Path(__file__).parents[2] / "docs"))
+    import process_tables  # type: ignore[import-not-found]
+
+    held: dict[str, Any] = {"half": "confirm", "splits": 5, "seconds_a_fit": 20.0}
+    held |= {"thin_deep_gp_1_nll": 0.5114, "thin_deep_gp_1_nll_error": 0.02}
+    held |= {"sparse_gp_nll": 0.5, "sparse_gp_best_or_tied": 1.0, "sparse_gp_crps": 0.25}
+    for end, value in (("", 0.0114), ("_low", -0.01), ("_high", 0.03)):
+        held[f"thin_deep_gp_1_behind_best{end}"] = value
+    (tmp_path / "energy-confirm.json").write_text(json.dumps(held))
+    page = "<!-- uci confirm: nll -->|<!-- uci confirm: crps -->|<!-- uci confirm: goals -->"
+    nll, crps, goals = (
+        process_tables.fill(mark, tmp_path) for mark in page.replace(">|", ">\n").split("\n")
+    )
+    assert "| thin and deep, one layer | 0.511 ± 0.020 |\n| sparse | **0.500** |" in nll
+    assert "| splits | 5 |\n| CPU seconds a fit, at most | 20 |" in nll
+    assert "| sparse | 0.2500 |" in crps
+    assert "| energy | 0.62 | 0.511 | +0.011 [-0.010, +0.030] | - |" in goals
+    none = process_tables.fill("<!-- uci develop: nll -->", tmp_path)
+    assert none == "*Nothing has been stored of the splits to develop yet.*"
+    (tmp_path / "energy-confirm.json").write_text(json.dumps({**held, "half": "both"}))
+    with pytest.raises(ValueError, match=r"energy-confirm\.json should hold splits to confirm"):
+        process_tables.fill(page, tmp_path)

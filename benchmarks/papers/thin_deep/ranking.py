@@ -71,7 +71,7 @@ def ranked(name: str, found: Found) -> Figures:
     best = min(means, key=lambda column: float(means[column]))
     for column in found:
         difference = paired(found, column, best)
-        made[f"{column}_behind_best"] = difference.value
+        made |= _ends(f"{column}_behind_best", difference)
         tied = column == best or (
             difference.value <= TIED and (math.isnan(difference.low) or difference.low <= 0)
         )
@@ -79,7 +79,7 @@ def ranked(name: str, found: Found) -> Figures:
         print(f"{column:<24} {_told(difference)} behind {best}{', tied' if tied else ''}")
     if {"thin_deep_gp_1", "thin_deep_gp_3"} <= found.keys():
         depth = paired(found, "thin_deep_gp_3", "thin_deep_gp_1")
-        made |= {"depth_3_minus_1": depth.value, "depth_3_minus_1_high": depth.high}
+        made |= _ends("depth_3_minus_1", depth)
         print(f"NLL of three layers minus that of one: {_told(depth)}")
     return made
 
@@ -90,6 +90,10 @@ def paired(found: Found, first: str, second: str) -> Estimate:
     values = [one["nll"] - other["nll"] for one, other in pairs]
     share = found[first][0]["test_share"]
     return corrected_resampled_t(values, test_share=share, null=0.0)
+
+
+def _ends(name: str, difference: Estimate) -> Figures:
+    return {name: difference.value, f"{name}_low": difference.low, f"{name}_high": difference.high}
 
 
 def _told(difference: Estimate) -> str:

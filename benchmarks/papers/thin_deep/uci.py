@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -32,13 +33,14 @@ from torch.distributions import Distribution, MixtureSameFamily
 
 from thin_deep import ranking
 from thin_deep.columns import COLUMNS, MEMBERS, Task
-from uncertain import atomic, predictive
+from uncertain import __version__, atomic, predictive
 from uncertain.data import local
 from uncertain.evaluation import ordinal, scores
 from uncertain.families import cdf
 
 _ORDINAL = 20
 _MANY = 2000
+_HALF = 10
 _DESK = 3 * 3600 * 0.9
 _MOST = {"desk": 300.0, "full": 3600.0}
 
@@ -151,6 +153,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", choices=COLUMNS, default=list(COLUMNS))
     parser.add_argument("--budget", choices=("desk", "full"), default="desk")
     parser.add_argument("--seconds", type=float, help="CPU time of a fit, instead of the budget's")
+    parser.add_argument(
+        "--brief", type=Path, metavar="FILE", help="write those of the documentation"
+    )
 
 
 def run(options: argparse.Namespace, folder: Path) -> dict[str, float]:
@@ -182,7 +187,22 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, float]:
             )
     figures = ranking.summary(found)
     ranking.show(table.name, figures, list(found), ordinal=table.grid is not None)
-    return figures | ranking.ranked(table.name, found) | {"seconds_a_fit": most}
+    figures |= ranking.ranked(table.name, found)
+    figures |= {"seconds_a_fit": most, "splits": count, "first_split": first, "rows": len(table.x)}
+    if options.brief:
+        _write_brief(options.brief, table, figures)
+    return figures
+
+
+def _write_brief(path: Path, table: Table, figures: dict[str, float]) -> None:
+    """Write what the documentation shows, and which half of the splits it is of."""
+    ends = figures["first_split"], figures["first_split"] + figures["splits"]
+    half = "develop" if ends[1] <= _HALF else "confirm" if ends[0] >= _HALF else "both"
+    about = {"set": table.name, "half": half, "ordinal": table.grid is not None}
+    kept = {k: float(f"{v:.4g}") if math.isfinite(v) else None for k, v in figures.items()}
+    text = json.dumps({**about, "uncertain": __version__, **kept}, indent=2, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(path, text + "\n")
 
 
 def _seconds(options: argparse.Namespace, splits: int) -> float:
