@@ -237,7 +237,9 @@ CASES |= {
         lambda s: gp.EncodedInputs(_thin_deep(s), gp.Columns(5)), targets=0, passes=1
     ),
     "thin_deep_gp_two_layers": Case(
-        lambda s: _thin_deep(s, hidden_layers=2, bias=True), targets=0, passes=1
+        lambda s: _thin_deep(s, hidden_layers=2, bias=True, learned_mean=True),
+        targets=0,
+        passes=1,
     ),
     "thin_deep_gp_matern_heteroscedastic": Case(
         lambda s: _thin_deep(s, likelihood="heteroscedastic", kernel="matern_5_2"),

@@ -38,11 +38,13 @@ def moments_of(dist: MixtureSameFamily) -> tuple[Tensor, Tensor]:
     return means.mean(0), covariance + means.T.cov(correction=0)
 
 
-@pytest.mark.parametrize(("layers", "bias"), [(1, True), (2, False), (2, True)])
+@pytest.mark.parametrize(
+    ("layers", "bias", "learned"), [(1, True, False), (2, False, True), (2, True, False)]
+)
 def test_joint_and_drawn_functions_agree_with_each_other_and_with_the_marginals(
-    layers: int, bias: bool
+    layers: int, bias: bool, learned: bool
 ) -> None:
-    model = moved(hidden_layers=layers, bias=bias)
+    model = moved(hidden_layers=layers, bias=bias, learned_mean=learned)
     x = data()[0][:4] + 0.3
     with torch.no_grad():
         mean, covariance = moments_of(model.joint(x, members=512))

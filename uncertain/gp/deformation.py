@@ -41,6 +41,9 @@ class Deformation(nn.Module):
     matrix has one column more, for an input that is 1 everywhere: :math:`h(x) = W(x)\,[x; 1]` then
     varies at zero, too.
 
+    The processes have mean zero, or a constant matrix that is trained, ``prior_mean``: then a matrix
+    that is the same everywhere costs no divergence, however precise it is.
+
     Parameters are kept in float64; see :func:`keep_float64`.
 
     Args:
@@ -51,6 +54,7 @@ class Deformation(nn.Module):
         jitter: Added to the diagonal of the inducing points' covariance, relative to its variance.
         bias: Whether the matrix has a column for an input that is 1 everywhere.
         kernel: Of the entries.
+        prior_mean: (Q, D), or one column more with ``bias``: where the prior's mean starts.
 
     Raises:
         ValueError: For wrong shapes or numbers out of range.
@@ -75,6 +79,7 @@ class Deformation(nn.Module):
         jitter: float = 1e-6,
         bias: bool = False,
         kernel: Kernel = "squared_exponential",
+        prior_mean: Float[Tensor, "Q C"] | None = None,
     ) -> None:
         super().__init__()
         checks.check_shape("inducing_points", inducing_points, ("M", "D"), hint="one a line")
@@ -96,6 +101,11 @@ class Deformation(nn.Module):
         self.log_lengthscale = nn.Parameter(start.clone())
         self.log_variance = nn.Parameter(points.new_zeros(latent_dim))
         self.mean = nn.Parameter(points.new_zeros(latent_dim, count, inputs + bias))
+        self.prior_mean: nn.Parameter | None = None
+        if prior_mean is not None:
+            checks.check_shape("prior_mean", prior_mean, (latent_dim, inputs + bias))
+            checks.check_finite("prior_mean", prior_mean)
+            self.prior_mean = nn.Parameter(prior_mean.detach().to(points, copy=True))
         # A tenth of the prior's spread: a start near certainty leaves a gradient to the mean.
         spread = (0.1 * points.new_ones(count)).log().diag()
         self.root = nn.Parameter(spread.repeat(latent_dim, 1, 1))
@@ -139,7 +149,10 @@ class Deformation(nn.Module):
         spread = self.covariance_root().mT @ response
         known = response.square().sum(1) - spread.square().sum(1)
         mean = torch.einsum("qmn,qmd->nqd", response, self.mean.double())
-        return variance.sqrt()[:, None] * mean, (variance[:, None] * (1 - known)).T.clamp(min=0)
+        mean = variance.sqrt()[:, None] * mean
+        if self.prior_mean is not None:
+            mean = mean + self.prior_mean.double()
+        return mean, (variance[:, None] * (1 - known)).T.clamp(min=0)
 
     def features(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N C"]:
         """Return what the matrix multiplies: the rows, with a 1 at the end where there is a bias."""

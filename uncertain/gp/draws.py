@@ -60,6 +60,7 @@ class LayerDraw(NamedTuple):
         scale: (Q, 1, P), one over the lengthscales.
         size: (Q,), standard deviations.
         kernel: The base kernel.
+        prior_mean: (Q, C), of the matrix.
     """
 
     features: Features
@@ -69,6 +70,7 @@ class LayerDraw(NamedTuple):
     scale: Float[Tensor, "Q 1 P"]
     size: Float[Tensor, " Q"]
     kernel: Kernel
+    prior_mean: Float[Tensor, "Q C"]
 
     def __call__(
         self, x: Float[Tensor, "N C"], at: Float[Tensor, "#K N P"]
@@ -77,7 +79,7 @@ class LayerDraw(NamedTuple):
         places = at[:, None] * self.scale
         matrix = self.features.at(places) @ self.weights
         matrix = matrix + base_kernel(places, self.points, self.kernel) @ self.update
-        return ((matrix * x).sum(-1) * self.size[:, None]).mT
+        return ((matrix * x).sum(-1) * self.size[:, None] + self.prior_mean @ x.mT).mT
 
 
 class OutputDraw(NamedTuple):
@@ -173,7 +175,8 @@ def layer_draw(
     )
     update = _update(factor, values, cosines.at(points.expand(count, -1, -1, -1)) @ weights)
     size = (0.5 * layer.log_variance.detach()).exp()
-    return LayerDraw(cosines, weights, update, points, scale, size, layer.kernel)
+    centre = points.new_zeros(rows, columns) if layer.prior_mean is None else layer.prior_mean
+    return LayerDraw(cosines, weights, update, points, scale, size, layer.kernel, centre.detach())
 
 
 def output_draw(

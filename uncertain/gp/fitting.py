@@ -216,14 +216,15 @@ def _racing(model: nn.Module, starts: int | None, *, default: int) -> int:
     Raises:
         ValueError: Where starts are asked for and the model has no race.
     """
-    able = type(model) is ThinDeepGP
+    plain = getattr(getattr(model, "hidden", None), "prior_mean", None) is None
+    able = type(model) is ThinDeepGP and plain
     if starts is None:
         return default if able else 0
     checks.check_range("starts", starts, 0)
     if starts and not able:
         raise ValueError(
             f"`starts` should be 0 for a {type(model).__name__}, got {starts}: only a ThinDeepGP with "
-            "one hidden layer and Gaussian noise races."
+            "one hidden layer, Gaussian noise and no learned mean races."
         )
     return starts
 

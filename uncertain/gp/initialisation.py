@@ -15,10 +15,20 @@ from torch import Tensor
 from uncertain import checks
 from uncertain.gp.deformation import Deformation
 from uncertain.gp.kernels import Kernel
+from uncertain.gp.plain_start import (
+    SparseProcess,
+    Target,
+    deviate_little,
+    plain_start,
+    plain_target,
+)
 
 _CLUSTERED = 20_000
 _POINTS, _WIDTH = 50, 8
 _WITHIN, _SHARE = 0.05, 0.95
+_JITTER = 1e-6
+_INNER = 10.0
+"""What a variance of an inner layer is taken to cost: what looks it up varies slowly."""
 
 
 def start(
@@ -29,6 +39,7 @@ def start(
     given: Float[Tensor, "M D"] | None,
     seed: int,
     bias: bool = False,
+    plain: SparseProcess | None = None,
 ) -> tuple[Deformation, Float[Tensor, "M Q"]]:
     """Return a deformation to start from, and inducing points for the process on top of it.
 
@@ -41,12 +52,20 @@ def start(
             of the process on top.
         seed: Of k-means.
         bias: Whether the matrix has a column for an input that is 1 everywhere.
+        plain: See ``start_stack``.
 
     Raises:
         ValueError: For more points than rows, or both ``count`` and ``given``.
     """
     (layer,), points = start_stack(
-        x, latent_dim, layers=1, count=count, given=given, seed=seed, bias=bias
+        x,
+        latent_dim,
+        layers=1,
+        count=count,
+        given=given,
+        seed=seed,
+        bias=bias,
+        plain=plain,
     )
     return layer, points
 
@@ -61,6 +80,7 @@ def start_stack(
     seed: int,
     bias: bool = False,
     kernel: Kernel = "squared_exponential",
+    plain: SparseProcess | None = None,
 ) -> tuple[list[Deformation], Float[Tensor, "M Q"]]:
     """Return deformations on top of each other to start from, and inducing points of the process.
 
@@ -77,6 +97,8 @@ def start_stack(
         seed: As for ``start``.
         bias: As for ``start``, for every layer.
         kernel: Of the matrices' entries.
+        plain: Then the prior of every matrix has a trained mean, which starts, for the last, as the
+            inverse lengthscales of this process, and the matrices deviate little from it.
 
     Raises:
         ValueError: As for ``start``.
@@ -89,7 +111,7 @@ def start_stack(
             f"`latent_dim` is {width} for {x.shape[1]} inputs: the rows of W beyond start at zero.",
             stacklevel=4,
         )
-    wanted = _checked_count(count, given, len(x))
+    wanted = checked_count(count, given, len(x))
     matrix = projection(x, width)
     stretch = x.shape[1] * float(_sizes(matrix).sum())
     rows = _some(x, seed)
@@ -97,6 +119,9 @@ def start_stack(
     for depth in range(layers):
         inner = cluster_centres(at, max(1, wanted // 2), seed) if points is None else points
         length = None if depth == 0 else max(1.0, stretch**0.5)
+        target = Target(matrix, matrix.new_full((width,), _INNER), None)
+        if plain is not None and depth == layers - 1:
+            target = plain_target(plain, rows, width)
         layer = Deformation(
             inner,
             latent_dim=width,
@@ -104,16 +129,27 @@ def start_stack(
             lengthscale=length,
             bias=bias,
             kernel=kernel,
+            prior_mean=None if plain is None else _padded(target.matrix, bias),
         )
-        start_at(layer, rows, matrix, at=at)
+        if plain is None:
+            start_at(layer, rows, matrix, at=at)
+        else:
+            deviate_little(layer, rows, target.curvature, at=at)
         stack.append(layer)
         with torch.no_grad():
             at = layer(rows, at)[0]
             points = None if given is None else layer(given, points)[0]
+    if target.points is not None:
+        return stack, target.points
     return stack, cluster_centres(at, wanted, seed) if points is None else points
 
 
-def _checked_count(count: int | None, given: Tensor | None, rows: int) -> int:
+def _padded(matrix: Tensor, bias: bool) -> Tensor:
+    return torch.cat([matrix, matrix.new_zeros(len(matrix), int(bias))], 1)
+
+
+def checked_count(count: int | None, given: Tensor | None, rows: int) -> int:
+    """Return how many points there should be; see ``start``."""
     if count is not None and given is not None:
         raise ValueError(
             "`num_inducing` should be left out where `inducing_points` are given, got both."
@@ -229,3 +265,28 @@ def _values_of_one(response: Float[Tensor, "M N"]) -> tuple[Float[Tensor, " M"],
         if bool((off <= _WITHIN).double().mean() >= _SHARE):
             return values, True
     return values, False
+
+
+def plain_rows(
+    x: Float[Tensor, "N D"],
+    y: Float[Tensor, " N"] | None,
+    *,
+    count: int | None,
+    given: Float[Tensor, "M D"] | None,
+    seed: int,
+) -> SparseProcess:
+    """Return the sparse process that a model with a learned mean starts as.
+
+    Args:
+        x: (N, D), standardised.
+        y: As for ``plain_start``.
+        count: As for ``start``.
+        given: As for ``start``.
+        seed: Of k-means and of rows.
+
+    Raises:
+        ValueError: As for ``start``.
+    """
+    wanted = checked_count(count, given, len(x))
+    points = cluster_centres(x, wanted, seed) if given is None else given
+    return plain_start(x, y, points.to(x), jitter=_JITTER, seed=seed)

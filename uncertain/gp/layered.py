@@ -22,7 +22,7 @@ from uncertain.gp.deformation import SMALLEST_VARIANCE
 from uncertain.gp.expectations import closed_sites, drawn_sites, over_nodes
 from uncertain.gp.exponentials import chunk_numbers
 from uncertain.gp.factors import cholesky
-from uncertain.gp.initialisation import start_stack
+from uncertain.gp.initialisation import plain_rows, start_stack
 from uncertain.gp.kernels import KERNELS, Kernel, base_kernel
 from uncertain.gp.layers import Latent, Layer, antithetic_nodes, inner_width, through
 from uncertain.gp.likelihoods import (
@@ -34,6 +34,8 @@ from uncertain.gp.likelihoods import (
     Units,
     named,
 )
+from uncertain.gp.plain_start import take_scales
+from uncertain.gp.plans import Phase
 from uncertain.gp.readable import output_dtype
 from uncertain.gp.scaling import row_weights
 from uncertain.gp.thin_deep_gp import ThinDeepGP
@@ -45,6 +47,7 @@ _ROWS = 4096
 _FIXED = 16
 _PASSES, _CLOSE = 50, 1e-8
 _DAMPED = 0.5
+_WHOLE, _BATCH = 1000, 500
 
 
 class LayeredThinDeepGP(ThinDeepGP):
@@ -141,6 +144,7 @@ class LayeredThinDeepGP(ThinDeepGP):
         likelihood: LikelihoodName | Likelihood = "gaussian",
         kernel: Kernel = "squared_exponential",
         bias: bool = False,
+        learned_mean: bool = False,
         noise: float = 0.05,
         members: int = 128,
         seed: int = 0,
@@ -157,15 +161,22 @@ class LayeredThinDeepGP(ThinDeepGP):
         of_y = (
             likelihood if isinstance(likelihood, Likelihood) else named(likelihood, y, noise=noise)
         )
+        given, plain = given_points(inducing_points, input_scaling), None
+        if learned_mean:
+            loc, scale = of_y.scaling(y)
+            first = ((y.detach().to(rows) - loc) / scale).reshape(len(rows), -1)[:, 0]
+            real = first if isinstance(of_y, Regression) else None
+            plain = plain_rows(rows, real, count=num_inducing, given=given, seed=seed)
         stack, points = start_stack(
             rows,
             latent_dim,
             layers=hidden_layers,
             count=num_inducing,
-            given=given_points(inducing_points, input_scaling),
+            given=given,
             seed=seed,
             bias=bias,
             kernel=kernel,
+            plain=plain,
         )
         model = cls(
             stack[-1],
@@ -179,6 +190,8 @@ class LayeredThinDeepGP(ThinDeepGP):
             members=members,
             seed=seed,
         )
+        if plain is not None:
+            take_scales(model, plain.plain)
         model.condition(x, y)
         return model
 
@@ -191,6 +204,10 @@ class LayeredThinDeepGP(ThinDeepGP):
     def closed(self) -> bool:
         """Whether expectations over the last layer have a closed form."""
         return self.likelihood.closed and self.kernel == "squared_exponential"
+
+    def fitting_plan(self) -> tuple[Phase, ...]:
+        """Return how :func:`uncertain.gp.fit` fits it: by Adam, since its steps are noisy."""
+        return (Phase(1000, batch_size=None if self.rows <= _WHOLE else _BATCH),)
 
     def constructor_arguments(self) -> dict[str, Any]:
         """Return what builds this module again, apart from its state."""

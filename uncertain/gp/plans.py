@@ -8,7 +8,7 @@ from torch import nn
 
 from uncertain import checks
 
-_RACED, _WHOLE, _BATCH = 500, 2000, 1000
+_RACED, _WHOLE, _BATCH, _SMALL = 500, 2000, 1000, 250
 
 
 class Phase(NamedTuple):
@@ -52,6 +52,21 @@ def plan_of(model: nn.Module, rows: int) -> tuple[Phase, ...]:
     if callable(own):
         return tuple(own())
     return (Phase(1000, batch_size=None if rows <= _WHOLE else _BATCH),)
+
+
+def settled(rows: int) -> tuple[Phase, ...]:
+    """Return the phases of a bound without Monte-Carlo noise from where it is: L-BFGS, or small steps.
+
+    Args:
+        rows: How many there are.
+
+    Example:
+        >>> settled(500)[0].method, settled(5000)[0].batch_size
+        ('lbfgs', 250)
+    """
+    if rows <= _WHOLE:
+        return (Phase(40, method="lbfgs"),)
+    return (Phase(4000, rate=0.02, batch_size=_SMALL),)
 
 
 def after_race(rows: int) -> tuple[Phase, ...]:

@@ -136,7 +136,7 @@ class SparseGP(InducingPointGP):
         """Return how :func:`uncertain.gp.fit` fits it: by L-BFGS while all rows go into a step."""
         if self.num_rows <= WHOLE:
             return (Phase(8, method="lbfgs"),)
-        return (Phase(2000, rate=0.02, batch_size=1000),)
+        return (Phase(1500, rate=0.02, batch_size=500),)
 
     def constructor_arguments(self) -> dict[str, Any]:
         """Return what builds this module again, apart from its state."""

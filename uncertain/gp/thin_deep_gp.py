@@ -28,10 +28,12 @@ from uncertain.gp.bounds import (
 )
 from uncertain.gp.deformation import SMALLEST_VARIANCE
 from uncertain.gp.factors import cholesky
-from uncertain.gp.initialisation import start
+from uncertain.gp.initialisation import plain_rows, start
 from uncertain.gp.kernels import Kernel, unit_kernel
 from uncertain.gp.layers import Latent, Layer, through
 from uncertain.gp.likelihoods import SMALLEST_NOISE, Likelihood, LikelihoodName
+from uncertain.gp.plain_start import take_scales
+from uncertain.gp.plans import Phase, settled
 from uncertain.gp.readable import ReadableProcess, output_dtype
 from uncertain.gp.scaling import row_weights
 from uncertain.gp.sites import Posteriors, Processes
@@ -139,6 +141,7 @@ class ThinDeepGP(ReadableProcess):
         likelihood: LikelihoodName | Likelihood = "gaussian",
         kernel: Kernel = "squared_exponential",
         bias: bool = False,
+        learned_mean: bool = False,
         noise: float = 0.05,
         members: int = 128,
         seed: int = 0,
@@ -164,6 +167,9 @@ class ThinDeepGP(ReadableProcess):
             kernel: Of the processes.
             bias: Whether W has a column for an input that is 1 everywhere, so that h varies at the
                 centre of the data, too; :meth:`bias_share` says how much it carries.
+            learned_mean: Whether the prior of W has a constant mean that is trained. It starts at the
+                inverse lengthscales of a sparse process, which costs its fit to 2,000 rows here and
+                spares the race of starts later; rows of W are then less prone to be pruned.
             noise: As for the class.
             members: As for the class.
             seed: Of k-means and of the nodes.
@@ -173,8 +179,8 @@ class ThinDeepGP(ReadableProcess):
             ValueError: For data that are too few, constant or not finite, shapes that differ, or
                 more inducing points than rows.
         """
-        plain = likelihood == "gaussian" and kernel == "squared_exponential"
-        if hidden_layers != 1 or not plain or getattr(y, "ndim", 1) > 1:
+        usual = likelihood == "gaussian" and kernel == "squared_exponential"
+        if hidden_layers != 1 or not usual or getattr(y, "ndim", 1) > 1:
             # It extends this class, and so can only be imported now.
             from uncertain.gp.layered import LayeredThinDeepGP
 
@@ -188,14 +194,26 @@ class ThinDeepGP(ReadableProcess):
                 likelihood=likelihood,
                 kernel=kernel,
                 bias=bias,
+                learned_mean=learned_mean,
                 noise=noise,
                 members=members,
                 seed=seed,
             )
         data = checked_rows(x, y)
         given = given_points(inducing_points, data.input_scaling)
+        plain = None
+        if learned_mean:
+            loc, scale = data.target_scaling
+            target = (y.detach().to(data.x) - loc) / scale
+            plain = plain_rows(data.x, target, count=num_inducing, given=given, seed=seed)
         hidden, points = start(
-            data.x, latent_dim, count=num_inducing, given=given, seed=seed, bias=bias
+            data.x,
+            latent_dim,
+            count=num_inducing,
+            given=given,
+            seed=seed,
+            bias=bias,
+            plain=plain,
         )
         model = cls(
             hidden,
@@ -207,8 +225,14 @@ class ThinDeepGP(ReadableProcess):
             members=members,
             seed=seed,
         )
+        if plain is not None:
+            take_scales(model, plain.plain)
         model.condition(x, y)
         return model
+
+    def fitting_plan(self) -> tuple[Phase, ...]:
+        """Return how :func:`uncertain.gp.fit` fits it without a race: by L-BFGS up to 2,000 rows."""
+        return settled(self.rows)
 
     def constructor_arguments(self) -> dict[str, Any]:
         """Return what builds this module again, apart from its state."""
