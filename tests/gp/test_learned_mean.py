@@ -12,7 +12,7 @@ from tests.gp import references
 from uncertain.fit import Batch
 from uncertain.gp import Deformation, ThinDeepGP, fit
 from uncertain.gp.alignment import PlainProcess
-from uncertain.gp.plain_start import SparseProcess, deviate_little, plain_target
+from uncertain.gp.plain_start import SparseProcess, deviate_little, plain_start, plain_target
 
 
 def data(count: int = 40) -> tuple[Tensor, Tensor]:
@@ -80,3 +80,15 @@ def test_narrow_latents_keep_the_leading_directions() -> None:
     whole, kept = x / lengths, x @ matrix.T
     lost = (torch.cdist(whole, whole).square() - torch.cdist(kept, kept).square()).abs()
     assert float(lost.mean()) < 0.001 * float(torch.cdist(whole, whole).square().mean())
+
+
+def test_targets_that_are_no_numbers_and_fits_that_break_down_start_from_a_guess() -> None:
+    x, y = data()
+    classes = ThinDeepGP.from_data(
+        x, (y > 50).long(), likelihood="bernoulli", num_inducing=8, learned_mean=True
+    )
+    expected = torch.eye(2).double() / 2**0.5
+    torch.testing.assert_close(classes.state_dict()["hidden.prior_mean"], expected)
+    twice = x[:1].repeat(4, 1)
+    guess = plain_start(x, y, twice, jitter=0.0, seed=0).plain
+    torch.testing.assert_close(guess.lengthscale, torch.full((2,), 2**0.5).double())

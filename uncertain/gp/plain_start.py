@@ -9,6 +9,7 @@ input at no cost in divergence: so it starts there, and what bends has to earn i
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -61,58 +62,69 @@ def plain_start(
     some = order[:_ROWS].to(x.device)
     rows, width = x[some], x.shape[1]
     if y is not None:
-        found = _fitted(rows, y[some].to(x), points, jitter)
-        if all(bool(part.isfinite().all()) for part in (*found.plain, found.points)):
-            return found
+        with suppress(ArithmeticError):
+            found = _fitted(rows, y[some].to(x), points, jitter)
+            if all(bool(part.isfinite().all()) for part in (*found.plain, found.points)):
+                return found
     length, one = x.new_full((width,), width**0.5), x.new_ones(())
     plain = PlainProcess(length, one, 0.05 * one, (1 / length).expand_as(rows))
     return SparseProcess(plain, points)
 
 
 def _fitted(x: Tensor, y: Tensor, points: Tensor, jitter: float) -> SparseProcess:
+    """Fit the logarithms of lengthscales, amplitude and noise, and the points."""
     width = x.shape[1]
     logs = x.new_zeros(width + 2)
     logs[:width], logs[-1] = 0.5 * math.log(width), math.log(0.05)
-    leaves = [logs.requires_grad_(), points.clone().requires_grad_()]
+    z = points.clone().requires_grad_()
+    logs.requires_grad_()
     optimizer = torch.optim.LBFGS(
-        leaves, max_iter=_ITERATIONS, history_size=20, line_search_fn="strong_wolfe"
+        [logs, z], max_iter=_ITERATIONS, history_size=20, line_search_fn="strong_wolfe"
     )
-    eye = torch.eye(len(points)).to(x)
-
-    def responses(rows: Tensor) -> Tensor:
-        scale = (-leaves[0][:width]).exp()
-        z = leaves[1] * scale
-        factor = cholesky(unit_kernel(z, z) + jitter * eye, name="K_ZZ", remedy="take fewer points")
-        root = (0.5 * leaves[0][width]).exp()
-        return root * torch.linalg.solve_triangular(
-            factor, unit_kernel(z, rows * scale), upper=False
-        )
-
-    def data() -> tuple[Statistics, Tensor]:
-        known = responses(x)
-        count = x.new_tensor(float(len(x)))
-        prior = count * leaves[0][width].exp()
-        found = Statistics(count, y.square().sum(), prior, known @ y, known @ known.mT)
-        return found, leaves[0][-1].exp() + SMALLEST_NOISE
 
     def closure() -> float:
         optimizer.zero_grad()
         try:
-            loss = -collapsed_bound(*data()) / len(x)
+            loss = -collapsed_bound(*_data(logs, z, x, y, jitter)) / len(x)
         except ArithmeticError:
-            return _TURN
+            return _TURN  # too far along the line: it turns back
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
     with torch.enable_grad():
         optimizer.step(closure)
-        found, noise = data()
+        found, noise = _data(logs, z, x, y, jitter)
         mean = best_posterior(found.cross, found.second, noise).mean.detach()
         rows = x.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(mean @ responses(rows), rows, torch.ones_like(y))
-    lengthscale, amplitude = logs.detach()[:width].exp(), logs.detach()[width].exp()
-    plain = PlainProcess(lengthscale, amplitude, noise.detach(), gradient)
-    return SparseProcess(plain, leaves[1].detach())
+        values = mean @ _responses(logs, z, rows, jitter)
+        (gradient,) = torch.autograd.grad(values.sum(), rows)
+    scales = logs.detach().exp()
+    plain = PlainProcess(scales[:width], scales[width], noise.detach(), gradient)
+    return SparseProcess(plain, z.detach())
+
+
+def _data(
+    logs: Tensor, points: Tensor, x: Tensor, y: Tensor, jitter: float
+) -> tuple[Statistics, Tensor]:
+    known = _responses(logs, points, x, jitter)
+    count = x.new_tensor(float(len(x)))
+    prior = count * logs[-2].exp()
+    found = Statistics(count, y.square().sum(), prior, known @ y, known @ known.mT)
+    return found, logs[-1].exp() + SMALLEST_NOISE
+
+
+def _responses(logs: Tensor, points: Tensor, x: Tensor, jitter: float) -> Float[Tensor, "M N"]:
+    scale = (-logs[:-2]).exp()
+    z = points * scale
+    eye = torch.eye(len(points)).to(x)
+    factor = cholesky(
+        unit_kernel(z, z) + jitter * eye,
+        name="K_ZZ of the sparse process",
+        remedy="take fewer inducing points, or spread them",
+    )
+    cross = (0.5 * logs[-2]).exp() * unit_kernel(z, x * scale)
+    known: Tensor = torch.linalg.solve_triangular(factor, cross, upper=False)
+    return known
 
 
 class Target(NamedTuple):
@@ -148,7 +160,9 @@ def plain_target(start: SparseProcess, x: Float[Tensor, "N D"], latent_dim: int)
         turn = torch.linalg.svd(x @ inverse, full_matrices=False)[2][:latent_dim]
     slopes = plain.gradient * plain.lengthscale @ turn.mT
     matrix = turn @ inverse
-    return Target(matrix, slopes.square().mean(0) / plain.noise, start.points @ matrix.mT)
+    # Above 0 where the process found nothing but noise: else nothing would say where points should go.
+    curvature = (slopes.square().mean(0) / plain.noise).clamp(min=1.0)
+    return Target(matrix, curvature, start.points @ matrix.mT)
 
 
 @torch.no_grad()

@@ -82,7 +82,7 @@ def after_race(rows: int) -> tuple[Phase, ...]:
     if rows <= _RACED:
         return (Phase(2, method="lbfgs"),)
     if rows <= _WHOLE:
-        return (Phase(400),)
+        return (Phase(20, method="lbfgs"),)
     return (Phase(3000, batch_size=_BATCH),)
 
 
