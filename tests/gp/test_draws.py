@@ -96,3 +96,35 @@ def test_draws_and_joint_have_the_shape_of_the_target() -> None:
         pair.joint(x, members=0)
     with pytest.raises(ValueError, match=r"`x` should have at least one row"):
         pair.joint(x[:0])
+
+
+@pytest.mark.parametrize(
+    ("layers", "bias", "kernel"), [(1, True, "squared_exponential"), (2, False, "matern_5_2")]
+)
+def test_every_draw_has_its_own_metric(layers: int, bias: bool, kernel: str) -> None:
+    model = moved(hidden_layers=layers, bias=bias, kernel=kernel)
+    x = data()[0][:5]
+    drawn = model.draws(3, features=32, seed=1)
+    step = 1e-5
+    moves = [step * direction for direction in torch.eye(2, dtype=torch.float64)]
+    slopes = [(drawn.latent(x + move) - drawn.latent(x - move)) / (2 * step) for move in moves]
+    jacobian = torch.stack(slopes, -1)
+    torch.testing.assert_close(drawn.local_metric(x), jacobian.mT @ jacobian, rtol=1e-5, atol=1e-6)
+    assert drawn.local_metric(x).shape == (3, 5, 2, 2)
+
+
+def test_the_metrics_of_draws_spread_as_the_posterior_of_the_matrix_does_between_inducing_points() -> (
+    None
+):
+    model = moved()
+    far = torch.full((1, 2), 30.0, dtype=torch.float64)  # where nothing is known of W
+    found = model.draws(2000, features=64, seed=1).local_metric(far)[:, 0]
+    layer = model.hidden
+    with torch.no_grad():
+        row = (far - model.input_loc) / model.input_scale
+        # J_e = W_e + sum_d x_d dW_d / dx_e, whose parts are independent in the prior.
+        slope = (row.square().sum() / layer.log_lengthscale.exp().square() + 1).sum(1)
+        expected = (layer.log_variance.exp() * slope).sum()
+    scaled = found * model.input_scale[:, None] * model.input_scale
+    trace = scaled.diagonal(dim1=1, dim2=2).sum(1)
+    assert float(trace.mean()) == pytest.approx(float(expected), rel=0.1)

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from uncertain import checks
 from uncertain.gp.deformation import Deformation
@@ -146,6 +147,21 @@ class FunctionDraws:
                 at = layer(row, at)
             parts.append(at)
         return torch.cat(parts, 1)
+
+    @torch.no_grad()
+    def local_metric(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "K N D D"]:
+        r"""Return each draw's own :math:`J^\top J`, J the derivative of its last h, in float64.
+
+        Their quantiles over draws say how sure the model is of a metric, between inducing points, too.
+        """
+        rows = x.to(torch.float64)
+        columns = []
+        for direction in torch.eye(rows.shape[1]).to(rows):
+            with forward_ad.dual_level():
+                moved = forward_ad.make_dual(rows, direction.expand_as(rows).clone())
+                columns.append(forward_ad.unpack_dual(self.latent(moved)).tangent)
+        jacobian = torch.stack(columns, -1)
+        return jacobian.mT @ jacobian
 
 
 def layer_draw(

@@ -34,7 +34,7 @@ _ENTRIES, _COLUMNS = 2e7, 150
 _RATE = 0.05
 _HEATS = ((100, 1e-3, 3), (100, 1e-4, 1))
 """Steps, the noise variance that they lower to, and how many starts go on."""
-_FINAL, _POLISHED = 300, 450
+_FINAL, _POLISHED = 300, 1500
 _STAGE = 0.4
 """The share of what is left of the time that each part of a race may take."""
 _NARROW = 0.05

@@ -8,8 +8,8 @@ noise of a twentieth of its deviation. Fits do not know that there are two laten
 Scored at the rows: the median angle between the leading directions of the learned and the true
 :math:`J^\top J`; the rank correlation of their log-volumes, half the sum of the logarithms of the two
 largest eigenvalues; and the share of rows whose true log-volume lies in the central 90 % of that of
-posterior draws of W (its values at the inducing points are drawn, what lies between them is not). The
-compositional process has no draws of a latent that stay together, so it has no bands.
+posterior draws of W, as functions. The compositional process has no draws of a latent that stay together, so it
+has no bands.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from uncertain import atomic, gp
-from uncertain.gp.alignment import design
 
 FEATURES, ROWS, WIDTH = 1000, 500, 2
-_NOISE, _DRAWS, _FEW = 0.05, 200, 60
+_NOISE, _FEW = 0.05, 60
+_DRAWS, _FEATURES = 200, 256
 _BAND = (0.05, 0.95)
 MODELS = ("thin_deep_gp", "compositional", "nonstationary")
 
@@ -95,29 +95,11 @@ def log_volume(metric: Tensor) -> Tensor:
 
 
 def thin_deep(data: Draw, seed: int) -> Metric:
-    """Fit the thin-and-deep process, and draw its Jacobian."""
+    """Fit the thin-and-deep process, and draw its metric."""
     model = gp.ThinDeepGP.from_data(data.x, data.y, seed=seed)
     gp.fit(model, (data.x, data.y), plan=_brief(data), seed=seed)
-    g = torch.Generator().manual_seed(seed)
-    layer = model.hidden
-    with torch.no_grad():
-        standard = (data.x - model.input_loc) / model.input_scale
-        root = layer.covariance_root()
-        volumes = torch.empty(_DRAWS, len(standard), dtype=torch.float64)
-        slopes = [
-            design(standard, layer.inducing_points, each.exp(), jitter=layer.jitter, bias=layer.bias)[1]
-            for each in layer.log_lengthscale
-        ]  # fmt: skip
-        for place in range(_DRAWS):
-            noise = torch.randn(layer.mean.shape, generator=g, dtype=torch.float64)
-            values = layer.mean + root @ noise
-            rows = [
-                (0.5 * size).exp() * (slope @ value.flatten())
-                for size, slope, value in zip(layer.log_variance, slopes, values, strict=True)
-            ]
-            jacobian = torch.stack(rows, 1) / model.input_scale
-            volumes[place] = log_volume(jacobian.mT @ jacobian)
-    return Metric(model.local_metric(data.x).detach(), volumes)
+    drawn = model.draws(_DRAWS, seed=seed, features=_FEATURES).local_metric(data.x)
+    return Metric(model.local_metric(data.x).detach(), log_volume(drawn))
 
 
 def compositional(data: Draw, seed: int) -> Metric:
