@@ -5,6 +5,8 @@ A new predictor adds one line to ``CASES`` (or ``FITTED``, ``TREES``) and inheri
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -270,7 +272,25 @@ CASES |= {
         passes=1,
     ),
 }
+
+
+@functools.cache
+def _chain(seed: int) -> gp.SampledThinDeepGP:
+    case = Case(net, targets=0)
+    return gp.sample_posterior(
+        _thin_deep(0),
+        (case.x(), case.y()),
+        draws=4,
+        warmup=2,
+        chains=1,
+        members=4,
+        max_r_hat=None,
+        seed=seed,
+    ).model
+
+
 FITTED: dict[str, Case] = {
+    "thin_deep_gp_sampled": Case(lambda s: copy.deepcopy(_chain(s)), targets=0, passes=1),
     "mahalanobis_head": Case(lambda s: _head(baselines.MahalanobisHead, s)),
     "knn_head": Case(lambda s: _head(baselines.KNNHead, s, neighbours=5)),
     "last_layer_laplace": Case(lambda s: _last_layer_laplace(s, None), passes=1),

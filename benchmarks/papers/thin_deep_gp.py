@@ -19,12 +19,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from thin_deep import bathymetry, depth, families, prior, sinc, uci
+from thin_deep import bathymetry, calibration, depth, families, prior, sinc, uci
 
 from uncertain import __version__, atomic
 
 QUESTIONS = {
     "bathymetry": bathymetry,
+    "calibration": calibration,
     "depth": depth,
     "families": families,
     "prior": prior,

@@ -11,7 +11,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "papers"))
 
-from thin_deep import prior, sinc
+from thin_deep import calibration, prior, sinc
 
 
 def test_the_surface_is_standardised_on_its_training_part_and_split_by_seed() -> None:
@@ -54,3 +54,46 @@ def test_the_true_metric_scores_best_and_an_unrelated_one_does_not() -> None:
     worse = prior.score(prior.Metric(other.mT @ other, None), data)
     assert worse["angle"] > 20
     assert "covered" not in worse
+
+
+def _replications(width: float, *, count: int = 150) -> list[dict[str, object]]:
+    """Replications of a normal mean, whose posterior is known: the fit's is ``width`` as wide."""
+    rng = np.random.default_rng(0)
+    made = []
+    for _ in range(count):
+        true = torch.from_numpy(rng.normal(size=3))
+        seen = true + torch.from_numpy(rng.normal(size=3))
+        noise = torch.from_numpy(rng.normal(size=(2, 190, 3))) * 0.5**0.5
+        exact, narrow = seen / 2 + noise[0], seen / 2 + width * noise[1]
+        made.append(
+            {
+                "chain": calibration.ranks(true, exact),
+                "variational": calibration.ranks(true[1:], narrow[:, 1:]),
+                "deviations": exact.std(0).tolist(),
+                "variational_deviations": narrow[:, 1:].std(0).tolist(),
+                **dict.fromkeys(("r_hat", "effective", "seconds_fit", "seconds_chain"), 1.0),
+                "divergences": 0,
+            }
+        )
+    return made
+
+
+def test_exact_posteriors_are_calibrated_and_narrow_ones_are_told_by_how_much() -> None:
+    right, narrow = (calibration.summary(_replications(width)) for width in (1.0, 0.5))
+    assert right["passes"] == narrow["passes"] == 1
+    assert right["p_variational_f"] > 0.05 > narrow["p_variational_f"]
+    assert right["dispersion_variational_f"] == pytest.approx(1, abs=0.2)
+    assert narrow["dispersion_variational_f"] > 1.4
+    assert right["outer_tenth_variational_f"] == pytest.approx(0.1, abs=0.06)
+    assert narrow["outer_tenth_variational_f"] > 0.3
+    assert narrow["deviation_ratio_f"] == pytest.approx(0.5, rel=0.1)
+
+
+def test_the_inputs_of_all_replications_are_the_same_and_nothing_else_is() -> None:
+    one, other = calibration.drawn(6, 0), calibration.drawn(6, 1)
+    assert torch.equal(one.x, other.x)
+    assert not torch.equal(one.y, other.y)
+    model = calibration.model_of(one, 0)
+    # Nothing is standardised by the data, and W starts as a scaled identity at every row.
+    assert (model.loc, model.scale) == (0, 1)
+    assert torch.equal(model.input_loc, torch.zeros(1).double())

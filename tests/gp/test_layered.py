@@ -302,7 +302,9 @@ def test_bad_targets_and_settings_are_refused_in_words() -> None:
     with pytest.raises(ValueError, match=r"`kernel` should be one of"):
         make(x, y, kernel="linear")  # type: ignore[arg-type]
     for name in ("bernoulli", "softmax"):
-        with pytest.raises(TypeError, match=r"`y` should be a tensor of class indices, .*float64"):
+        with pytest.raises(
+            TypeError, match=r"`y` should be a tensor of class indices 0, 1.*y\.long\(\)"
+        ):
             make(x, y, likelihood=name)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"`y` should be a floating tensor, got torch.int64"):
         make(x, y.long(), hidden_layers=2)

@@ -7,6 +7,7 @@ names load on first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from uncertain.gp.botorch import to_botorch
 from uncertain.gp.deformation import Deformation
 from uncertain.gp.direct import DirectDeformation
 from uncertain.gp.encoded import EncodedInputs
@@ -17,6 +18,8 @@ from uncertain.gp.layered import LayeredThinDeepGP
 from uncertain.gp.plans import Phase
 from uncertain.gp.psi_statistics import psi1, psi2, psi2_forms
 from uncertain.gp.reading import MetricField
+from uncertain.gp.sampled import SampledThinDeepGP
+from uncertain.gp.sampling import Sampled, sample_posterior, usual_priors
 from uncertain.gp.thin_deep_gp import ThinDeepGP
 
 if TYPE_CHECKING:
@@ -49,12 +52,17 @@ __all__ = [
     "NonstationaryGP",
     "NotPositiveDefiniteError",
     "Phase",
+    "Sampled",
+    "SampledThinDeepGP",
     "SparseGP",
     "ThinDeepGP",
     "fit",
     "psi1",
     "psi2",
     "psi2_forms",
+    "sample_posterior",
+    "to_botorch",
+    "usual_priors",
 ]
 
 

@@ -227,10 +227,10 @@ def output_draw(
 
 def joint_layer(
     layer: Deformation,
-    x: Float[Tensor, "N C"],
-    at: Float[Tensor, "#S N P"],
-    noise: Float[Tensor, "S Q N"],
-) -> Float[Tensor, "S N Q"]:
+    x: Float[Tensor, "*#b N C"],
+    at: Float[Tensor, "*#b N P"],
+    noise: Float[Tensor, "*#b Q N"],
+) -> Float[Tensor, "*b N Q"]:
     r"""Return exact joint draws of :math:`h = W(a)\,x` over all rows.
 
     Given the places the rows of h are Gaussian, with covariance
@@ -238,36 +238,35 @@ def joint_layer(
 
     Args:
         layer: The deformation.
-        x: (N, C), what the matrix multiplies.
-        at: (S, N, P), or (1, N, P) for all draws.
-        noise: (S, Q, N), standard normal.
+        x: (..., N, C), what the matrix multiplies; leading axes are sets of rows, and draws.
+        at: (..., N, P), the places.
+        noise: (..., Q, N), standard normal.
     """
-    shape = at.shape[:2]
-    flat, scaled = at.flatten(0, 1), at[:, None] * (-layer.log_lengthscale).exp()[:, None]
-    response = layer.responses(flat).unflatten(2, shape).permute(2, 0, 1, 3)
+    shape = at.shape[:-1]
+    flat = at.flatten(0, -2)
+    scaled = at[..., None, :, :] * (-layer.log_lengthscale).exp()[:, None]
+    response = layer.responses(flat).unflatten(2, shape).movedim((0, 1), (-3, -2))
     spread = layer.covariance_root().mT @ response
     each = base_kernel(scaled, scaled, layer.kernel)
     each = each - response.mT @ response + spread.mT @ spread
-    each = layer.log_variance.exp()[:, None, None] * each * (x @ x.T)
+    each = layer.log_variance.exp()[:, None, None] * each * (x @ x.mT)[..., None, :, :]
     columns = layer.columns(flat)[0].unflatten(0, shape)
-    mean = torch.einsum("snqc,nc->sqn", columns, x)
+    mean = torch.einsum("...nqc,...nc->...qn", columns, x)
     root = _root(each, name="covariance of h")
     return (mean + (root @ noise[..., None])[..., 0]).mT
 
 
 def joint_functions(
-    processes: Processes, posterior: Posteriors, h: Float[Tensor, "S N Q"]
-) -> tuple[Float[Tensor, "S F N"], Float[Tensor, "S F N N"]]:
+    processes: Processes, posterior: Posteriors, h: Float[Tensor, "*b N Q"]
+) -> tuple[Float[Tensor, "*b F N"], Float[Tensor, "*b F N N"]]:
     """Return means and covariances of the latent functions over rows at known h."""
     points, _, amplitude, kernel = processes
-    response = processes.responses(h.flatten(0, 1)).unflatten(1, h.shape[:2]).transpose(0, 1)
-    offset, response = points.mean(0), response[:, None]
-    spread = torch.linalg.solve_triangular(
-        posterior.factor, response.expand(-1, len(posterior.mean), -1, -1), upper=False
-    )
-    each = base_kernel(h - offset, h - offset, kernel)[:, None]
+    response = processes.responses(h.flatten(0, -2)).unflatten(1, h.shape[:-1]).movedim(0, -2)
+    offset, response = points.mean(0), response[..., None, :, :]
+    spread = torch.linalg.solve_triangular(posterior.factor, response, upper=False)
+    each = base_kernel(h - offset, h - offset, kernel)[..., None, :, :]
     each = each - response.mT @ response + spread.mT @ spread
-    mean = amplitude.sqrt()[:, None] * (posterior.mean[:, None] @ response)[:, :, 0]
+    mean = amplitude.sqrt()[:, None] * (posterior.mean[:, None] @ response)[..., 0, :]
     return mean, amplitude[:, None, None] * (each + each.mT) / 2
 
 

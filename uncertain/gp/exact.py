@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import MultivariateNormal
 
 from uncertain import checks
 from uncertain.fit import Batch
@@ -187,6 +188,38 @@ class ExactGP(ScaledModel):
         half = torch.linalg.solve_triangular(solved.factor, solved.root * cross, upper=False)
         variance = diagonal(self.covariance, asked) - half.square().sum(0)
         return self.scaling.marginal(mean, variance, self._noise(), x.dtype)
+
+    def joint_functions(self, x: Float[Tensor, "*b P D"]) -> MultivariateNormal:
+        """Return f over all rows together, in y's units.
+
+        Args:
+            x: (..., P, D), with leading axes for several sets of rows.
+
+        Returns:
+            Batch shape (..., 1), the one member of an exact posterior; event shape (P,). In float64,
+            with 1e-8 of the target's variance on the diagonal.
+
+        Raises:
+            TypeError, ValueError: For inputs that do not fit.
+        """
+        rows = x.shape[-2]
+        asked = self.scaling.inputs(x.reshape(-1, x.shape[-1]))
+        solved = self._training_rows()
+        cross = dense(self.covariance, self.rows, asked)
+        mean = self.constant(asked) + solved.solution @ cross
+        half = torch.linalg.solve_triangular(solved.factor, solved.root * cross, upper=False)
+        half = half.unflatten(1, (-1, rows)).movedim(0, 1)
+        prior = dense(self.covariance, asked.unflatten(0, (-1, rows)))
+        covariance = prior - half.mT @ half + 1e-8 * torch.eye(rows).to(asked)
+        shape, scale = (*x.shape[:-2], 1), self.scaling.scale
+        return MultivariateNormal(
+            (self.scaling.loc + scale * mean).reshape(*shape, rows),
+            (scale.square() * covariance).reshape(*shape, rows, rows),
+        )
+
+    def noise_variances(self) -> Float[Tensor, " T"]:
+        """Return the variance of the noise, in the square of y's units; one number."""
+        return (self.scaling.scale.square() * self._noise()).reshape(1)
 
     def fitting_plan(self) -> tuple[Phase, ...]:
         """Return how :func:`uncertain.gp.fit` fits it: up to 100 iterations of L-BFGS."""

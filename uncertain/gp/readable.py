@@ -29,6 +29,8 @@ from uncertain.gp.training_data import checked_inputs
 from uncertain.predictive import mixture
 from uncertain.predictive.nodes import normal_nodes
 
+_SLACK = 1e-8
+
 
 class ReadableProcess(nn.Module, ABC):
     """Standardisation, readings, and draws of functions; models extend it."""
@@ -203,26 +205,66 @@ class ReadableProcess(nn.Module, ABC):
             TypeError: For likelihoods other than Gaussian: take ``draws``.
             ValueError: For inputs that do not fit.
         """
+        loc, covariance = self._joint_moments(x, members)
+        covariance = covariance + self.noise_variances()[:, None, None] * torch.eye(len(x)).to(loc)
+        dtype = output_dtype(x)
+        found = MultivariateNormal(loc.to(dtype), covariance.to(dtype))
+        return mixture(found if loc.ndim == 2 else Independent(found, 1))
+
+    def joint_functions(
+        self, x: Float[Tensor, "*b N D"], *, members: int = 64
+    ) -> MultivariateNormal:
+        """Return f over all rows together, given each joint draw of the hidden layers, in y's units.
+
+        The posterior is the mixture over the draws.
+
+        Args:
+            x: (..., N, D), with leading axes for several sets of rows.
+            members: S, how many draws; the same for every set.
+
+        Returns:
+            Batch shape (..., S), or (..., S, T) for several outputs; event shape (N,). In float64,
+            with 1e-8 of the target's variance on the diagonal.
+
+        Raises:
+            TypeError: For likelihoods other than Gaussian.
+            ValueError: For inputs that do not fit.
+        """
+        loc, covariance = self._joint_moments(x, members)
+        slack = _SLACK * self.scale.reshape(-1).square()[:, None, None]
+        return MultivariateNormal(loc, covariance + slack * torch.eye(x.shape[-2]).to(loc))
+
+    def _joint_moments(self, x: Tensor, members: int) -> tuple[Tensor, Tensor]:
+        """Return means and covariances of f in y's units, in float64."""
         layers = self._matrices("joint")
         checks.check_range("members", members, 1)
-        noise = self._noise()
-        places = self._standardised(x)
-        checks.check_not_empty("x", x)
-        wide = layers[0].features(places)
-        sizes = [layer.latent_dim * len(x) for layer in layers]
+        self._noise()  # Only Gaussian noise leaves f in the target's units.
+        flat = x.reshape(-1, x.shape[-1])
+        places = self._standardised(flat)
+        checks.check_not_empty("x", flat)
+        rows = x.shape[-2]
+        places, wide = (
+            t.reshape(*x.shape[:-2], 1, rows, -1) for t in (places, layers[0].features(places))
+        )
+        sizes = [layer.latent_dim * rows for layer in layers]
         nodes = normal_nodes(members, sum(sizes), self.seed).to(wide).split(sizes, 1)
-        at = places[None]
+        at = places
         for layer, node in zip(layers, nodes, strict=True):
-            at = draws.joint_layer(layer, wide, at, node.unflatten(1, (layer.latent_dim, len(x))))
+            at = draws.joint_layer(layer, wide, at, node.unflatten(1, (layer.latent_dim, rows)))
         mean, covariance = draws.joint_functions(*self._output(), at)
-        eye = torch.eye(len(x)).to(covariance)
         scale = self.scale.reshape(-1, 1)
-        covariance = scale[..., None].square() * (covariance + noise[:, None, None] * eye)
-        loc = self.loc.reshape(-1, 1) + scale * mean
-        dtype = output_dtype(x)
-        if self._given(mean.mT).ndim == 2:
-            return mixture(MultivariateNormal(loc[:, 0].to(dtype), covariance[:, 0].to(dtype)))
-        return mixture(Independent(MultivariateNormal(loc.to(dtype), covariance.to(dtype)), 1))
+        loc, covariance = self.loc.reshape(-1, 1) + scale * mean, scale[..., None] ** 2 * covariance
+        if self._given(mean.flatten(0, -3).mT).ndim == 2:
+            return loc[..., 0, :], covariance[..., 0, :, :]
+        return loc, covariance
+
+    def noise_variances(self) -> Float[Tensor, " T"]:
+        """Return the variance of Gaussian noise, in the square of y's units, for each output.
+
+        Raises:
+            TypeError: For other likelihoods.
+        """
+        return self.scale.reshape(-1).square() * self._noise()
 
     def _matrices(self, asked: str) -> list[Deformation]:
         found = []

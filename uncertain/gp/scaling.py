@@ -95,7 +95,7 @@ class Scaling(nn.Module):
         self,
         mean: Float[Tensor, "*batch"],
         variance: Float[Tensor, "*batch"],
-        noise: Float[Tensor, ""],
+        noise: Float[Tensor, "*any"],
         dtype: torch.dtype,
     ) -> GaussianMarginal:
         """Return predictions in the target's units.
@@ -103,7 +103,7 @@ class Scaling(nn.Module):
         Args:
             mean: Of the standardised latent function.
             variance: Of it; clamped from below.
-            noise: The variance of the noise, in units of the target's.
+            noise: The variance of the noise, in units of the target's; it is broadcast.
             dtype: Of the inputs; at least float32 is returned.
         """
         wide = torch.promote_types(dtype, torch.float32)

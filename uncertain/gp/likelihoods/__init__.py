@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from torch import Tensor
-
 from uncertain import checks
 from uncertain.gp.likelihoods.base import (
     SMALLEST_NOISE,
@@ -14,7 +12,7 @@ from uncertain.gp.likelihoods.base import (
     Regression,
     Units,
 )
-from uncertain.gp.likelihoods.classes import Bernoulli, Classification, Softmax
+from uncertain.gp.likelihoods.classes import Bernoulli, Classification, Softmax, checked_indices
 from uncertain.gp.likelihoods.gaussian import GaussianNoise, HeteroscedasticNoise
 from uncertain.gp.likelihoods.student_t import StudentTNoise
 
@@ -58,9 +56,7 @@ def named(name: LikelihoodName, y: Any, *, noise: float) -> Likelihood:
     if name == "bernoulli":
         return Bernoulli()
     if name == "softmax":
-        if not isinstance(y, Tensor) or y.is_floating_point():
-            what = y.dtype if isinstance(y, Tensor) else type(y).__name__
-            raise TypeError(f"`y` should be a tensor of class indices, got {what}: y.long().")
+        checked_indices(y)
         return Softmax(max(2, int(y.max()) + 1 if len(y) else 2))
     outputs = y.shape[1] if getattr(y, "ndim", 1) == 2 else None
     if name == "student_t":

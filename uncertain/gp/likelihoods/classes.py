@@ -37,12 +37,30 @@ class Classification(Likelihood, ABC):
 
     def target(self, y: Any, count: int, loc: Tensor, scale: Tensor) -> Int[Tensor, " N"]:
         """Return class indices (N,)."""
-        if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex():
-            what = y.dtype if isinstance(y, Tensor) else type(y).__name__
-            raise TypeError(f"`y` should be a tensor of class indices, got {what}: y.long().")
+        checked_indices(y)
         checks.check_shape("y", y, (count,), hint="one class index a row of x")
         checks.check_labels("y", y, self.classes)
         return y.long().to(loc.device)
+
+
+def checked_indices(y: Any) -> Tensor:
+    """Return class indices after checking that they are integers.
+
+    Raises:
+        TypeError: For anything else, with what makes class indices of it.
+    """
+    if not isinstance(y, Tensor):
+        raise TypeError(
+            f"`y` should be a tensor of class indices 0, 1, ..., got {type(y).__name__}: "
+            "torch.as_tensor(y).long() where it holds such numbers, "
+            "torch.as_tensor(numpy.unique(y, return_inverse=True)[1]) where it holds names or others."
+        )
+    if y.is_floating_point() or y.is_complex():
+        raise TypeError(
+            f"`y` should be a tensor of class indices 0, 1, ..., got {y.dtype}: y.long() where it holds "
+            'such numbers; a likelihood of numbers ("gaussian") where it is measured.'
+        )
+    return y
 
 
 class Bernoulli(Classification):
