@@ -111,7 +111,7 @@ def hidden_rows(
     if rows is None:
         return (root @ parameters.latent[..., None])[..., 0].mT
     cross = hidden_covariance(points, rows, parameters, bias=bias)
-    response = torch.linalg.solve_triangular(root, cross, upper=False)
+    response: Tensor = torch.linalg.solve_triangular(root, cross, upper=False)
     return (response.mT @ parameters.latent[..., None])[..., 0].mT
 
 

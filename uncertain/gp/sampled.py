@@ -81,6 +81,7 @@ class SampledThinDeepGP(ScaledModel):
     rows: Tensor
     targets: Tensor
     points: Tensor
+    latent: Tensor
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class SampledThinDeepGP(ScaledModel):
             self.register_buffer(name, value.detach().to(torch.float64, copy=True))
         for field, value in zip(Parameters._fields, _checked(parameters, self.points), strict=True):
             self.register_buffer(field, value.detach().to(torch.float64, copy=True))
-        members, width = self._buffers["latent"].shape[:2]  # type: ignore[union-attr]
+        members, width = self.latent.shape[:2]
         self._nodes = normal_nodes(members, width, seed)
 
     @property
@@ -147,7 +148,7 @@ class SampledThinDeepGP(ScaledModel):
         """
         sets = x.reshape(-1, *x.shape[-2:])
         asked = self.scaling.inputs(sets.flatten(0, 1)).reshape(sets.shape)
-        members, width, rows = *self.latent.shape[:2], x.shape[-2]
+        (members, width), rows = self.latent.shape[:2], x.shape[-2]
         nodes = normal_nodes(members, width * rows, self.seed).to(asked)
         found = []
         for each in asked:
@@ -207,11 +208,12 @@ class SampledThinDeepGP(ScaledModel):
 
     def _size(self) -> int:
         """Draws that are solved together."""
-        numbers = len(self.rows) ** 2 + self.latent.shape[1] * len(self.points) ** 2
+        numbers: int = len(self.rows) ** 2 + self.latent.shape[1] * len(self.points) ** 2
         return max(1, _NUMBERS // numbers)
 
     def _node_parts(self) -> tuple[Tensor, ...]:
-        return self._nodes.to(self.targets).split(self._size())
+        parts: tuple[Tensor, ...] = self._nodes.to(self.targets).split(self._size())
+        return parts
 
     def _training_rows(self) -> list[_Solved]:
         found: list[_Solved] = self.kept(self._solve, self.buffers())
@@ -241,7 +243,8 @@ class SampledThinDeepGP(ScaledModel):
 
     def _response(self, solved: _Solved, x: Tensor) -> Float[Tensor, "S Q M P"]:
         cross = latent_rows.hidden_covariance(self.points, x, solved.parameters, bias=self.bias)
-        return torch.linalg.solve_triangular(solved.root, cross, upper=False)
+        response: Tensor = torch.linalg.solve_triangular(solved.root, cross, upper=False)
+        return response
 
     def _hidden(self, solved: _Solved, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the variance (S, P, Q) of h at new rows."""

@@ -308,7 +308,8 @@ class _Target:
                 others.append(name)
         centres.append(torch.zeros_like(self.latent))
         precisions.append(torch.ones_like(self.latent))
-        return *(torch.cat([t.flatten() for t in each]) for each in (centres, precisions)), others
+        centre, precision = (torch.cat([t.flatten() for t in e]) for e in (centres, precisions))
+        return centre, precision, others
 
 
 def _quantities(target: _Target, flat: Tensor, drawn: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -37,10 +37,10 @@ class Classification(Likelihood, ABC):
 
     def target(self, y: Any, count: int, loc: Tensor, scale: Tensor) -> Int[Tensor, " N"]:
         """Return class indices (N,)."""
-        checked_indices(y)
-        checks.check_shape("y", y, (count,), hint="one class index a row of x")
-        checks.check_labels("y", y, self.classes)
-        return y.long().to(loc.device)
+        labels = checked_indices(y)
+        checks.check_shape("y", labels, (count,), hint="one class index a row of x")
+        checks.check_labels("y", labels, self.classes)
+        return labels.long().to(loc.device)
 
 
 def checked_indices(y: Any) -> Tensor:
