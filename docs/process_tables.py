@@ -109,14 +109,14 @@ def goals(held: Mapping[str, Figures]) -> str:
 
 
 def _score(figures: Figures, model: str, score: str) -> str:
-    digits = 3 if score == "nll" else 4
-    cell = _number(figures.get(f"{model}_{score}"), digits)
+    cell = _number(figures.get(f"{model}_{score}"), 3)
     if score != "nll" or cell == "-":
         return cell
     error = figures.get(f"{model}_nll_error")
     if isinstance(error, float):
         cell = f"{cell} ± {error:.3f}"
-    return f"**{cell}**" if figures.get(f"{model}_best_or_tied") else cell
+    best = figures.get(f"{model}_best_or_tied") and figures.get("splits") != 1  # One tells nothing.
+    return f"**{cell}**" if best else cell
 
 
 def _interval(figures: Figures, name: str) -> str:

@@ -111,7 +111,7 @@ def test_the_pages_tables_are_the_stored_figures(tmp_path: Path) -> None:
     )
     assert "| thin and deep, one layer | 0.511 ± 0.020 |\n| sparse | **0.500** |" in nll
     assert "| splits | 5 |\n| CPU seconds a fit, at most | 20 |" in nll
-    assert "| sparse | 0.2500 |" in crps
+    assert "| sparse | 0.250 |" in crps
     assert "| energy | 0.62 | 0.511 | +0.011 [-0.010, +0.030] | - |" in goals
     none = process_tables.fill("<!-- uci develop: nll -->", tmp_path)
     assert none == "*Nothing has been stored of the splits to develop yet.*"
