@@ -26,7 +26,9 @@ demo: $(VENV)/.ready-demo  ## Train, shift and judge models on real data; write 
 
 test: $(VENV)/.ready-dev  ## Everything that has to hold: style, types, documentation, tests
 	@$(MAKE) --no-print-directory lint docs
-	$(bin)/python -m pytest -n $(JOBS) --dist loadfile
+	@# What is compiled once is found by the processes that tests start, wherever the shell forbids it.
+	@# In the order of the files, which puts the long ones first, so that no process ends alone.
+	PYTHONDONTWRITEBYTECODE= $(bin)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.ready-dev  ## Check style and types
 	$(bin)/ruff check .

@@ -3,6 +3,7 @@
 Nothing here changes what the library does: it makes the runs equal and the mistakes visible.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +31,9 @@ jaxtyping.install_import_hook(
 
 torch.set_num_threads(1)
 
-hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=False)
+hypothesis.settings.register_profile(
+    "fixed", derandomize=True, deadline=None, print_blob=False, max_examples=50
+)
 hypothesis.settings.load_profile("fixed")
 
 WARNINGS = (
@@ -46,6 +49,10 @@ WARNINGS = (
 )
 
 
+# Until everything is collected all that is made stays, and a pass over it finds nothing.
+gc.disable()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for line in WARNINGS:
         config.addinivalue_line("filterwarnings", line)
@@ -56,6 +63,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "data_dir" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.data)
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and tests out of every later pass of the garbage collector."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

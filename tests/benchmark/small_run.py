@@ -1,8 +1,8 @@
 """Run a small real benchmark for each line that is read; die by SIGKILL at a named point of it.
 
-A script for the tests of this folder: a line of JSON in, the exit status of its run out. Each run is a
-fork in a session of its own, and its workers are forks of that, so that torch is imported once for all
-of them and what is patched is patched in them too.
+A script for the tests of this folder: a line of JSON in, the exit status of its run out. The first run
+is in this process and loads all that a run needs; each other one is a fork in a session of its own, and
+its workers are forks of that, so that what is patched is patched in them too.
 
     out, workers  as of a benchmark
     death         "training:N" (the N-th optimiser step of a process), "STEM.write:N" (the N-th file
@@ -106,6 +106,9 @@ def attempt(out: str, workers: int, death: str = "", mark: str = "") -> int:
 
 if __name__ == "__main__":
     pool._context = lambda: multiprocessing.get_context("fork")
+    run(TASKS, models=MODELS, seeds=2, out=sys.argv[1], workers=1, console=QUIET)
+    sys.stdout.write("0\n")
+    sys.stdout.flush()
     for line in sys.stdin:
         sys.stdout.write(f"{attempt(**json.loads(line))}\n")
         sys.stdout.flush()

@@ -32,29 +32,36 @@ DEATHS = (
 
 
 class Starter:
-    """Starts runs from one process, which imports torch once for all of them."""
+    """Starts runs from one process, after one that nothing disturbs."""
 
-    def __init__(self) -> None:
+    def __init__(self, undisturbed: Path) -> None:
         root = SCRIPT.parents[2]
+        # Threads that wait for a device do not survive a fork, and there is nothing for one to do.
+        environment = {"PYTHONPATH": str(root), "CUDA_VISIBLE_DEVICES": ""}
+        self.undisturbed = undisturbed
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT)],
-            env={**os.environ, "PYTHONPATH": str(root)},
+            [sys.executable, str(SCRIPT), str(undisturbed)],
+            env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert self.status() == 0
 
     def __call__(self, out: Path, workers: int, **facts: str) -> int:
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"out": str(out), "workers": workers, **facts}) + "\n")
         self.process.stdin.flush()
+        return self.status()
+
+    def status(self) -> int:
+        assert self.process.stdout is not None
         return int(self.process.stdout.readline())
 
 
 @pytest.fixture(scope="module")
-def start() -> Iterator[Starter]:
-    starter = Starter()
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    starter = Starter(tmp_path_factory.mktemp("undisturbed") / "run")
     yield starter
     starter.process.communicate(timeout=60)
 
@@ -68,17 +75,8 @@ def table(out: Path) -> list[tuple[object, ...]]:
     return [tuple(row.items()) for row in rows]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(start: Starter, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert start(out, workers=1) == 0
-    return out
-
-
 @pytest.mark.slow
-def test_ten_kills_change_nothing_but_times(
-    start: Starter, undisturbed: Path, tmp_path: Path
-) -> None:
+def test_ten_kills_change_nothing_but_times(start: Starter, tmp_path: Path) -> None:
     out = tmp_path / "run"
     for number, point in enumerate(DEATHS):
         mark = tmp_path / f"died-{number}"
@@ -87,12 +85,13 @@ def test_ten_kills_change_nothing_but_times(
         assert start(out, workers, death=point, mark=str(mark)) == -signal.SIGKILL, point
         assert mark.read_text() == point
     assert start(out, workers=2) == 0
-    assert table(out) == table(undisturbed)
+    assert table(out) == table(start.undisturbed)
     assert not list(out.rglob("*.tmp*")), "a killed writer's file is left behind"
 
 
 @pytest.mark.slow
-def test_a_finished_run_redoes_nothing(start: Starter, undisturbed: Path) -> None:
+def test_a_finished_run_redoes_nothing(start: Starter) -> None:
+    undisturbed = start.undisturbed
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("cell.json")}
     networks = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("networks/**/*.pt")}
     assert before
