@@ -377,9 +377,14 @@ def test_a_call_returns_a_distribution_with_one_entry_a_row(case: Case) -> None:
 
 
 @every
-@pytest.mark.parametrize("rows", [1, 2])
-def test_one_row_is_a_batch_too(case: Case, rows: int) -> None:
-    assert case.build(0)(case.x(rows)).batch_shape == (rows,)
+def test_one_row_is_a_batch_too_and_so_is_none(case: Case) -> None:
+    predictor = case.build(0)
+    for rows in (2, 1, 0):
+        if not rows and case in TREES.values():
+            with pytest.raises(ValueError, match="at least one row, got none: scikit-learn"):
+                predictor(case.x(rows))
+        else:
+            assert predictor(case.x(rows)).batch_shape == (rows,)
 
 
 @module

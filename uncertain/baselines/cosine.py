@@ -15,6 +15,7 @@ from torch.distributions import Categorical
 from uncertain import checks
 from uncertain.baselines.features import class_means, feature_rows, widened
 from uncertain.fit import Batch
+from uncertain.predictive.classes import categorical
 
 
 class CosineHead(nn.Module):
@@ -85,7 +86,7 @@ class CosineHead(nn.Module):
         Raises:
             TypeError: Where features are not floating.
         """
-        return Categorical(logits=self._logits(features))
+        return categorical(self._logits(features))
 
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the weighted mean cross-entropy of a batch, in nats."""

@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, MixtureSameFamily
+from torch.distributions import Distribution, MixtureSameFamily
 
 from uncertain import checks
 from uncertain.baselines.softmax import logits_of
 from uncertain.fit import Batch
 from uncertain.predictive import log_prob, mixture
+from uncertain.predictive.classes import categorical
 
 _CHANNELS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _SELF_NORMALISING = (nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -92,7 +93,7 @@ class MonteCarloDropout(nn.Module):
         outputs = [self._member(rest[start:], x, member) for member in range(self.members)]
         if isinstance(outputs[0], Distribution):
             return mixture(outputs)
-        return mixture(Categorical(logits=torch.stack([logits_of(o) for o in outputs], dim=1)))
+        return mixture(categorical(torch.stack([logits_of(o) for o in outputs], dim=1)))
 
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the network's own loss under torch's random masks: one pass, as in training."""

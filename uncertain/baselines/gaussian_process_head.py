@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Distribution
 
 from uncertain import checks
 from uncertain.baselines.features import checked_features, squared_distances, widened
 from uncertain.fit import Batch
 from uncertain.predictive import GaussianMarginal, mixture
+from uncertain.predictive.classes import categorical
 from uncertain.predictive.nodes import normal_nodes
 from uncertain.predictive.standardisation import checked_standardisation, standardisation
 
@@ -149,7 +150,7 @@ class GaussianProcessHead(nn.Module):
         """
         mean, variance = self._latent(features)
         if self.classes:
-            return mixture(Categorical(logits=self._draws(mean, variance)))
+            return mixture(categorical(self._draws(mean, variance)))
         spread = self.spread.to(mean)
         noise = (spread * self.log_noise.to(mean).exp()).expand(len(mean))
         loc = self.loc.to(mean) + spread * mean[:, 0]

@@ -19,6 +19,7 @@ from uncertain.baselines.features import (
     squared_distances,
     widened,
 )
+from uncertain.predictive.classes import categorical
 
 
 class MahalanobisHead(nn.Module):
@@ -128,7 +129,7 @@ class MahalanobisHead(nn.Module):
         """
         distances = self._distances(features)
         logits = self.log_prior.to(distances) - distances / (2 * self.temperature)
-        return Categorical(logits=logits)
+        return categorical(logits)
 
     def score(self, features: Float[Tensor, "N D"]) -> Float[Tensor, " N"]:
         """Return the squared Mahalanobis distance to the nearest class: larger for less certain."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Categorical, MixtureSameFamily
+from torch.distributions import MixtureSameFamily
 
 from uncertain.predictive import mixture
+from uncertain.predictive.classes import categorical
 
 
 def gaussian_logits(
@@ -19,7 +20,7 @@ def gaussian_logits(
     """
     factor = root(covariance)
     draws = mean[:, None] + torch.einsum("sd,ncd->nsc", nodes.to(mean), factor)
-    return mixture(Categorical(logits=draws))
+    return mixture(categorical(draws))
 
 
 def root(covariance: Float[Tensor, "N C C"]) -> Float[Tensor, "N C C"]:

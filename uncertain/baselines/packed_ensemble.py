@@ -121,7 +121,7 @@ class GroupedLinear(nn.Module):
 
     def forward(self, x: Float[Tensor, "N inputs"]) -> Float[Tensor, "N outputs"]:
         """Return every group's map of its features."""
-        grouped = x.reshape(len(x), self.groups, -1)
+        grouped = x.reshape(len(x), self.groups, self.inputs // self.groups)
         out = torch.einsum("ngi,goi->ngo", grouped, self.weight)
         return out.reshape(len(x), self.outputs) + self.bias
 
@@ -134,7 +134,7 @@ class _Unpacked(nn.Module):
         self.members = members
 
     def forward(self, x: Float[Tensor, "N packed"]) -> Float[Tensor, "rows outputs"]:
-        return x.reshape(len(x) * self.members, -1)
+        return x.reshape(len(x) * self.members, x.shape[1] // self.members)
 
 
 class PackedMLP(nn.Sequential):

@@ -16,6 +16,7 @@ from torch.distributions import Categorical
 from uncertain import checks
 from uncertain.baselines.features import class_means, feature_rows, squared_distances, widened
 from uncertain.fit import Batch
+from uncertain.predictive.classes import categorical
 
 
 class PrototypeHead(nn.Module):
@@ -97,7 +98,7 @@ class PrototypeHead(nn.Module):
         Raises:
             TypeError: Where features are not floating.
         """
-        return Categorical(logits=self._logits(features))
+        return categorical(self._logits(features))
 
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the weighted mean cross-entropy of a batch, in nats."""

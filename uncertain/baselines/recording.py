@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -125,7 +126,7 @@ def _places(layer: nn.Module, x: Tensor) -> Tensor:
             x, layer.kernel_size, dilation=layer.dilation, padding=padding, stride=layer.stride
         )
     else:
-        places = x.reshape(len(x), -1, x.shape[-1]).transpose(1, 2)
+        places = x.reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1]).transpose(1, 2)
     if layer.bias is None:
         return places
     return torch.cat([places, places.new_ones(len(places), 1, places.shape[2])], 1)
@@ -135,5 +136,6 @@ def _outputs(layer: nn.Module, gradients: Tensor) -> Tensor:
     """Return gradients (G, N, ...) as (G, N, U, P)."""
     if isinstance(layer, nn.Conv2d):
         return gradients.flatten(3)
-    rows = gradients.reshape(*gradients.shape[:2], -1, gradients.shape[-1])
+    shape = gradients.shape
+    rows = gradients.reshape(*shape[:2], math.prod(shape[2:-1]), shape[-1])
     return rows.transpose(2, 3)

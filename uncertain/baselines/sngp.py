@@ -18,6 +18,7 @@ from uncertain import checks
 from uncertain.baselines.batch_ensemble import LAYERS
 from uncertain.baselines.features import row_weights
 from uncertain.fit import Batch
+from uncertain.predictive.classes import categorical
 
 _START_ITERATIONS = 30
 
@@ -113,7 +114,7 @@ class SNGP(nn.Module):
         """Return the mean-field distribution of each row."""
         phi = self._random(x)
         mean = self._logits(phi)
-        return Categorical(logits=mean / (1 + math.pi / 8 * self._variance(phi)).sqrt())
+        return categorical(mean / (1 + math.pi / 8 * self._variance(phi)).sqrt())
 
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the weighted mean cross-entropy of the mean logits, in nats."""

@@ -12,6 +12,7 @@ from torch.distributions import Categorical
 
 from uncertain import checks
 from uncertain.fit import Batch
+from uncertain.predictive.classes import categorical
 
 
 class Softmax(nn.Module):
@@ -39,7 +40,7 @@ class Softmax(nn.Module):
             TypeError: Where the network returns no floating tensor.
             ValueError: Where its logits do not have shape (N, C).
         """
-        return Categorical(logits=logits_of(self.network(x)))
+        return categorical(logits_of(self.network(x)))
 
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the weighted mean cross-entropy of a batch, in nats."""

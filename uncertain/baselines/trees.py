@@ -17,6 +17,7 @@ from torch.distributions import Distribution, Normal
 
 from uncertain import checks
 from uncertain.predictive import from_sklearn
+from uncertain.predictive.estimators import ESTIMATED
 
 Settings = Mapping[str, float | int]
 """Arguments of the scikit-learn estimator by name; it refuses names it does not know."""
@@ -155,6 +156,7 @@ class MeanAndVariance:
 
     def __call__(self, x: Any) -> Normal:
         """Return a normal distribution for each row; a floating x sets dtype and device."""
+        checks.check_not_empty("x", x, hint=ESTIMATED)
         rows = _features(x)
         loc = self.mean.predict(rows)
         scale = self.factor * np.sqrt(np.maximum(self.variance.predict(rows), self.floor))

@@ -2,10 +2,10 @@
 
 A piece of the file is read, checked and scored, and only numbers a row are kept: about 60 bytes for its
 scores, its label, weight and group, never its probabilities. So the peak of memory follows the piece
-(8 MiB of probabilities) and those 60 bytes, some 90 while scores are sorted, not N x C. Every figure has the bits it has in memory, since
-it is made from the same numbers by the same functions; classwise tables are exact sums. What looks at
-all probabilities of a class at once (``adaptive_calibration_error``) is a row without a value that says
-so, and rows are not searched for copies of one another.
+(8 MiB of probabilities) and those 60 bytes, some 90 while scores are sorted, not N x C. Every figure has
+the bits it has in memory, since it is made from the same numbers by the same functions; classwise tables
+are exact sums. What looks at all probabilities of a class at once (``adaptive_calibration_error``) is a
+row without a value that says so, and rows are not searched for copies of one another.
 
 Axis letters: ``N`` rows, ``C`` classes.
 """

@@ -21,6 +21,22 @@ from torch.distributions import (
 from uncertain.predictive.composition import chances, safe_log
 
 
+def categorical(logits: Float[Tensor, "*batch C"]) -> Categorical:
+    """Return class predictions from logits, for no rows too, which torch's own check can't take.
+
+    Args:
+        logits: Unnormalised log-probabilities.
+
+    Raises:
+        ValueError: Where a logit is not a number.
+
+    Example:
+        >>> categorical(torch.zeros(0, 3)).batch_shape
+        torch.Size([0])
+    """
+    return Categorical(logits=logits, validate_args=None if logits.numel() else False)
+
+
 @singledispatch
 def class_log_probs(dist: Distribution) -> Float[Tensor, "*batch C"]:
     r"""Log-probabilities of all classes.

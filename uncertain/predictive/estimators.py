@@ -17,6 +17,9 @@ from uncertain.predictive.integrated import GaussianMarginal
 from uncertain.predictive.mixtures import mixture
 from uncertain.predictive.sampled import Empirical, Quantiles
 
+ESTIMATED = "scikit-learn's estimators predict no empty batch"
+"""What an error adds."""
+
 
 @dataclass(frozen=True, eq=False)
 class EstimatorPredictor:
@@ -56,7 +59,13 @@ class EstimatorPredictor:
         return torch.tensor([index[label] for label in given], dtype=torch.int64)
 
     def __call__(self, x: Any) -> Distribution:
-        """Predict: (N, ...) rows to a distribution of batch shape (N,)."""
+        """Predict: (N, ...) rows to a distribution of batch shape (N,).
+
+        Raises:
+            ValueError: Where there are no rows, which scikit-learn refuses.
+        """
+        if not row_count(x):
+            raise ValueError(f"`x` should have at least one row, got none: {ESTIMATED}.")
         dtype = x.dtype if isinstance(x, Tensor) and x.is_floating_point() else torch.float64
         if dtype.itemsize < 4:
             dtype = torch.float32

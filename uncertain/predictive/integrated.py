@@ -188,7 +188,9 @@ class DirichletCategorical(Categorical):
         self, concentration: Float[Tensor, "*batch C"], validate_args: bool | None = None
     ) -> None:
         self.concentration = concentration
-        super().__init__(logits=concentration.log(), validate_args=validate_args)
+        # torch's check of concentrations can't take no rows.
+        checked = validate_args if concentration.numel() else False
+        super().__init__(logits=concentration.log(), validate_args=checked)
 
     def expand(
         self, batch_shape: Size | Sequence[int], _instance: Any = None

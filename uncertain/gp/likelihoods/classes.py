@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Distribution
 
 from uncertain import checks
 from uncertain.gp.likelihoods.base import Likelihood, Quadratic, Units
+from uncertain.predictive.classes import categorical
 from uncertain.predictive.nodes import normal_nodes
 
 
@@ -113,7 +114,7 @@ class Bernoulli(Classification):
         """Return members with f at its node, as two log-probabilities."""
         f = (mean + variance.sqrt() * nodes).to(units.dtype)
         logs = torch.nn.functional.logsigmoid(torch.cat([-f, f], -1))
-        return Categorical(logits=logs)
+        return categorical(logs)
 
 
 class Softmax(Classification):
@@ -171,7 +172,7 @@ class Softmax(Classification):
     ) -> Distribution:
         """Return members with f at its node."""
         logits = (mean + variance.sqrt() * nodes).to(units.dtype)
-        return Categorical(logits=logits)
+        return categorical(logits)
 
     def _at_nodes(self, mean: Tensor, variance: Tensor) -> Float[Tensor, "N K F"]:
         return mean[:, None] + variance.sqrt()[:, None] * self._nodes.to(mean.device)
