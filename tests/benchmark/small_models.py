@@ -24,6 +24,10 @@ def with_its_cost(training: Training) -> Trained:
     return Trained(predictor, Cost(train_seconds=1.5, parameters=7, forward_passes=3))  # type: ignore[arg-type]
 
 
+def failing(training: Training) -> object:
+    raise ValueError("this model never works")
+
+
 not_a_function = 3
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -250,9 +251,12 @@ def test_a_failure_in_a_worker_is_one_line(tmp_path: Path, model: str, message: 
     assert failed.stderr.startswith(message)
     assert failed.stderr.count("\n") == 1
     assert "run the same command again to resume" in failed.stderr
-    if model == "failing":
-        debugged = benchmark(tmp_path, "--debug", *arguments)
-        assert "in failing" in debugged.stderr
+
+
+def test_a_failure_in_a_worker_says_where_it_was(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="never works") as error:
+        run([IRIS], models=[f"{SMALL}:failing"], seeds=1, out=tmp_path, workers=1, console=QUIET)
+    assert "in failing" in "".join(traceback.format_exception(error.value))
 
 
 # Signals
@@ -268,7 +272,7 @@ def started(tmp_path: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list(tmp_path.rglob("*.checkpoints")) and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(0.5)

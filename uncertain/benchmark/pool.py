@@ -40,6 +40,8 @@ class _Progress:
 
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# All that a job imports sooner or later: an optimiser imports the first of the others.
+_PRELOADED = [f"{__package__}.cells", "torch._dynamo", "sklearn.utils"]
 _reports: Any = None
 
 GRACE_SECONDS = 30.0
@@ -82,7 +84,7 @@ def _context() -> Any:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([f"{__package__}.cells"])
+    context.set_forkserver_preload(_PRELOADED)
     return context
 
 
