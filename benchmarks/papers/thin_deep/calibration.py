@@ -202,8 +202,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this question."""
     parser.add_argument("--replications", type=int, default=100)
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--draws", type=int, default=80, help="after the warm-up")
-    parser.add_argument("--warmup", type=int, default=50)
+    parser.add_argument("--draws", type=int, default=150, help="after the warm-up")
+    parser.add_argument("--warmup", type=int, default=100)
     parser.add_argument("--steps", type=int, default=200, help="of Adam, for the variational fit")
 
 
