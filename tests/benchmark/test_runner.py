@@ -275,7 +275,8 @@ def started(tmp_path: Path) -> subprocess.Popen[str]:
     deadline = time.monotonic() + 300
     while not list(tmp_path.rglob("*.checkpoints")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(0.5)
+    # The folder is there before the first step is.
+    time.sleep(1.5)
     return process
 
 
