@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import AffineTransform, Distribution, Normal, TransformedDistribution
 
 from uncertain import fit as training
 from uncertain import gp
@@ -115,8 +118,54 @@ def test_an_interruption_says_what_keeps_a_fit(tmp_path: Any) -> None:
 
     with pytest.raises(training.Interrupted, match="pass `folder=`"):
         fitted()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(training.Interrupted, match=f"the same call goes on .*{tmp_path.name}"):
         fitted(folder=tmp_path)
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_an_interruption_ends_a_race_at_once(
+    folder: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = data(40, 2)
+    model = gp.ThinDeepGP.from_data(x, y, num_inducing=8, members=4)
+    monkeypatch.setattr(restarts, "plain_process", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+    try:
+        with pytest.raises(training.Interrupted, match="the fit was interrupted"):
+            gp.fit(model, (x, y), folder=tmp_path if folder else None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_race_cut_short_says_so_then_and_later(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brief(monkeypatch)
+    x, y = data(40, 2)
+    model = gp.ThinDeepGP.from_data(x, y, num_inducing=8, members=4)
+    first = gp.fit(model, (x, y), cpu_seconds=1e-6, folder=tmp_path)
+    second = gp.fit(model, (x, y), cpu_seconds=60, folder=tmp_path)
+    for fitted in (first, second):
+        assert (fitted.stopped, fitted.race is not None and fitted.race.cut) == ("time", True)
+    whole = gp.fit(model, (x, y), starts=2, plan=[gp.Phase(1)])
+    assert (whole.stopped, whole.race is not None and whole.race.cut) == ("steps", False)
+
+
+@pytest.mark.parametrize("method", ["adam", "lbfgs"])
+def test_checkpoints_are_tied_to_the_priors(method: Any, tmp_path: Any) -> None:
+    x, y = data(40, 2)
+
+    def fitted(prior: Distribution | None) -> None:
+        model = gp.ThinDeepGP.from_data(x, y, num_inducing=8, members=4)
+        priors = {} if prior is None else {"log_noise": prior}
+        gp.fit(model, (x, y), plan=[gp.Phase(1, method=method)], priors=priors, folder=tmp_path)
+
+    shifted = AffineTransform(1.0, 2.0)
+    fitted(TransformedDistribution(Normal(0.0, 1.0), [shifted]))
+    others = [None, Normal(0.0, 1.0), TransformedDistribution(Normal(0.0, 2.0), [shifted])]
+    for prior in [*others, TransformedDistribution(Normal(0.0, 1.0), [AffineTransform(1.0, 3.0)])]:
+        with pytest.raises(ValueError, match="another training"):
+            fitted(prior)
 
 
 def test_a_wrong_time_is_named() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Transform
 
 from uncertain import fit as training
 from uncertain.fit.objective import default_objective
@@ -17,6 +17,7 @@ from uncertain.gp.plans import Phase
 
 _TURN = 1e6
 _FLOOR = 0.1
+_PARTS = "base_dist", "transforms", "mixture_distribution", "component_distribution"
 
 Priors = Mapping[str, Any]
 
@@ -52,6 +53,33 @@ def objective_of(model: nn.Module, priors: Priors | None) -> training.Objective:
         return -torch.stack(logs).sum() / batch.total
 
     return own + training.term("prior", prior_a_row)
+
+
+def named_priors(priors: Priors | None) -> training.Callback:
+    """Return a callback that ties checkpoints to priors: their names, kinds and parameters.
+
+    Args:
+        priors: As for :func:`objective_of`.
+    """
+    told = ", ".join(f"{name}: {_told(prior)}" for name, prior in sorted((priors or {}).items()))
+    hooks = training.Hooks(task=f"priors({told})" if told else "")
+    return lambda _: hooks
+
+
+def _told(value: Any) -> str:
+    """Return what a distribution is, down to its numbers, as text."""
+    if isinstance(value, Tensor):
+        return str(value.tolist())
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_told, value))}]"
+    if isinstance(value, Distribution):
+        names = [*value.arg_constraints, *(part for part in _PARTS if hasattr(value, part))]
+        inner = {name: getattr(value, name) for name in names}
+    elif isinstance(value, Transform):
+        inner = {name: part for name, part in vars(value).items() if not name.startswith("_")}
+    else:
+        return repr(value)
+    return f"{type(value).__name__}({', '.join(f'{k}={_told(v)}' for k, v in inner.items())})"
 
 
 def annealed(hold: Callable[[float | None], None], phase: Phase) -> training.Callback:

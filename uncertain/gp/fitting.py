@@ -19,8 +19,16 @@ from torch import Tensor, nn
 
 from uncertain import atomic, checks
 from uncertain import fit as training
+from uncertain.fit.checkpoints import LAST
 from uncertain.fit.run import INTERRUPTED
-from uncertain.gp.descent import LBFGSStep, Priors, annealed, falling, objective_of
+from uncertain.gp.descent import (
+    LBFGSStep,
+    Priors,
+    annealed,
+    falling,
+    named_priors,
+    objective_of,
+)
 from uncertain.gp.encoded import EncodedInputs
 from uncertain.gp.limits import Limit, until
 from uncertain.gp.plans import Phase, after_race, checked_plan, plan_of
@@ -40,8 +48,9 @@ class Fitted(NamedTuple):
     Attributes:
         model: The model that was passed, fitted, in evaluation mode.
         objective: (steps,) the objective at every step of every phase, in nats a row.
-        stopped: What ended it: ``"steps"`` where all were done, ``"time"`` where the time was up,
-            ``"early stopping"`` by held-out rows, or the reason of a callback of yours.
+        stopped: What ended it: ``"steps"`` where all were done, ``"time"`` where the time was up or
+            cut the race short, ``"early stopping"`` by held-out rows, or the reason of a callback of
+            yours.
         seconds: Wall time.
         race: How the starts compared, where several ran.
     """
@@ -94,8 +103,10 @@ def fit(
         cpu_seconds: How much CPU time of this process, over all of its threads, it may take, above 0.
             The race is shortened to fit, learning rates fall by the time rather than the steps where
             that is sooner, and the model ends at the best parameters so far, whatever phase is left.
-            The step under way is finished (of L-BFGS, the iteration), and conditioning the model on
-            all rows at the end comes on top. With a ``folder``, the same call goes on, for as long again.
+            The first start (about a second) and a first step are always made, the step under way is
+            finished (of L-BFGS, the iteration), and conditioning the model on all rows comes on top.
+            With a ``folder``, the phases go on by the same call, for as long again; a race that was
+            cut short stays as it was, and takes another folder.
         progress: Whether to show it.
         folder: Where to keep checkpoints and what came of the race; the same call goes on from them.
         callbacks: For every phase; see :mod:`uncertain.fit`.
@@ -152,7 +163,7 @@ def fit(
         if traces and limit.over:
             stopped = _TIME
             break
-        extra = [*callbacks, until(limit)]
+        extra = [*callbacks, until(limit), named_priors(priors)]
         if held.numel() and place == len(phases) - 1:
             extra.append(training.early_stopping(patience))
         with _advice(folder):
@@ -168,6 +179,8 @@ def fit(
             )  # fmt: skip
         traces.append(result.history["loss"])
         stopped = _TIME if result.stopped == INTERRUPTED else result.stopped
+    if race is not None and race.cut:
+        stopped = _TIME
     condition = getattr(model, "condition", None)
     if callable(condition):
         device = next(model.parameters()).device
@@ -185,16 +198,24 @@ def _race(
     seed: int,
 ) -> Race | None:
     """Race starts, or take over what came of it."""
-    share = _RACE[len(rows[0]) > ROWS]
-    race = partial(improve_start, model, *rows, starts=starts, seed=seed)
+    limit = limit.part(_RACE[len(rows[0]) > ROWS])
+    run = partial(improve_start, model, *rows, starts=starts, seed=seed, limit=limit)
     if folder is None:
-        return race(limit=limit.part(share))
-    step = RaceStep(lambda: race(limit=limit.part(share)))
+        return run()
+    place = Path(folder) / "race"
+    # A training waits for the end of a step before it is interrupted, and a race is long: it is run
+    # ahead of the training that keeps it.
+    found = None if (place / LAST).exists() else _run_ahead(run, place)
+    step = RaceStep(run if found is None else lambda: found)
     named = training.Hooks(task=f"race({starts})")
-    saved = training.checkpoints(Path(folder) / "race")
-    callbacks = [lambda run: named, saved]
+    callbacks = [lambda _: named, training.checkpoints(place)]
     training.fit(model, rows, step=step, steps=1, batch_size=1, callbacks=callbacks, seed=seed)
     return step.race
+
+
+def _run_ahead(run: Callable[[], Race], place: Path) -> Race:
+    atomic.check_writable_directory(place, create=True)
+    return run()
 
 
 @contextmanager
@@ -203,11 +224,13 @@ def _advice(folder: atomic.StrPath | None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        if folder is not None:
+        if folder is None:
+            kept = "nothing was saved: pass `folder=` to be able to go on."
+        elif isinstance(error, training.Interrupted):
             raise
-        raise training.Interrupted(
-            "the fit was interrupted; nothing was saved: pass `folder=` to be able to go on."
-        ) from error
+        else:
+            kept = f"the same call goes on from what {folder} holds; a race begins again."
+        raise training.Interrupted(f"the fit was interrupted; {kept}") from error
 
 
 def _racing(model: nn.Module, starts: int | None, *, default: int) -> int:

@@ -49,10 +49,12 @@ class Race(NamedTuple):
         bounds: What each start that ran had reached where it was last compared, in nats of the rows
             raced on; the winner's first.
         rows: How many rows those were.
+        cut: Whether its time was up before it was done.
     """
 
     bounds: tuple[float, ...]
     rows: int
+    cut: bool = False
 
 
 @torch.no_grad()
@@ -87,7 +89,9 @@ def improve_start(
     rows = _rows(model, x, y, weight, seed)
     with torch.enable_grad():
         plain = plain_process(rows.x, rows.y)
-    everything = _in_time(islice(_starts(model, rows, plain, seed), starts), limit.part(_STAGE))
+    part = limit.part(_STAGE)
+    everything = _in_time(islice(_starts(model, rows, plain, seed), starts), part)
+    cut = part.over
     few = min(len(model.inducing_points), 5 + 10 * rows.x.shape[1])
     for each in everything:
         one = {name: t[None] for name, t in each.items()}
@@ -98,11 +102,13 @@ def improve_start(
     noise = _NOISE
     for steps, lowest, most in _HEATS:
         last = min(noise, max(lowest, _SHARE * float(plain.noise)))
+        part = limit.part(_STAGE)
         with torch.enable_grad():
             found = race.descend(
                 stacked, rows, adam, jitter=model.hidden.jitter, rate=_RATE, falling=False,
-                steps=_lowered(noise, last, steps), limit=limit.part(_STAGE),
+                steps=_lowered(noise, last, steps), limit=part,
             )  # fmt: skip
+        cut = cut or part.over
         noise = float(stacked["log_noise"][0].exp()) + SMALLEST_NOISE
         order = found.argsort(descending=True)
         lost = [*found[order[most:]].tolist(), *lost]
@@ -111,11 +117,13 @@ def improve_start(
     points = _spread_points(stacked, rows, len(model.inducing_points), model.hidden.jitter, seed)
     stacked["inducing_points"] = points[None]
     adam.forget("inducing_points", points[None])
+    part = limit.part(2 * _STAGE)
     with torch.enable_grad():
         race.descend(
             stacked, rows, adam, jitter=model.hidden.jitter, rate=_RATE, falling=True,
-            steps=[None] * _FINAL, limit=limit.part(2 * _STAGE),
+            steps=[None] * _FINAL, limit=part,
         )  # fmt: skip
+        cut = cut or part.over
         # Some of the rows alone are not worth it.
         few_steps = _POLISHED if len(rows.x) == int((weight > 0).sum()) else 0
         found = race.polish(
@@ -124,7 +132,7 @@ def improve_start(
     if bool(found.isfinite().all()):
         for name, parameter in model.named_parameters():
             parameter.copy_(stacked[name][0])
-    return Race((float(found[0]), *lost), len(rows.x))
+    return Race((float(found[0]), *lost), len(rows.x), cut or limit.over)
 
 
 class RaceStep:
@@ -145,12 +153,14 @@ class RaceStep:
 
     def state_dict(self) -> dict[str, Any]:
         """Return how it went, for a checkpoint."""
-        return {} if self.race is None else {"bounds": [*self.race.bounds], "rows": self.race.rows}
+        if self.race is None:
+            return {}
+        return {"bounds": [*self.race.bounds], "rows": self.race.rows, "cut": self.race.cut}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what a checkpoint says."""
         if state:
-            self.race = Race(tuple(state["bounds"]), state["rows"])
+            self.race = Race(tuple(state["bounds"]), state["rows"], state["cut"])
 
 
 def _in_time(starts: Iterator[Start], limit: Limit) -> list[Start]:
