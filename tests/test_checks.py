@@ -299,3 +299,11 @@ def test_a_count_is_any_integer_of_at_least_the_least():
 def test_what_is_no_number_lies_in_no_range(value):
     with pytest.raises(TypeError, match=rf"`level` should be a number, got {value!r}: say"):
         checks.check_range("level", value, 0, hint="say one")
+
+
+def test_a_switch_is_true_or_false():
+    for value in (True, np.False_):
+        checks.check_switch("bias", value)
+    for value in ("yes", 1, None):
+        with pytest.raises(TypeError, match=rf"`bias` should be True or False, got {value!r}: say"):
+            checks.check_switch("bias", value, hint="say")

@@ -140,6 +140,18 @@ def check_count(name: str, value: Any, low: int = 1, *, hint: str = "") -> None:
     check_range(name, number, low, hint=hint)
 
 
+def check_switch(name: str, value: Any, *, hint: str = "") -> None:
+    """Raise ``TypeError`` unless a value is ``True`` or ``False``: a text would count as true.
+
+    Example:
+        >>> check_switch("bias", "no")
+        Traceback (most recent call last):
+        TypeError: `bias` should be True or False, got 'no'.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"`{name}` should be True or False, got {value!r}{_tail(hint)}")
+
+
 def check_same_length(**arrays: Any) -> int:
     """Return the common length of the named arrays, ignoring ``None``; raise where they differ.
 

@@ -108,6 +108,14 @@ def test_models_without_joint_predictions_are_refused() -> None:
 
 
 @needs_botorch
+def test_a_model_of_classes_is_refused_by_the_name_of_what_was_asked() -> None:
+    x, y = data()
+    model = gp.ThinDeepGP.from_data(x, (y > 4).long(), likelihood="bernoulli", num_inducing=5)
+    with pytest.raises(TypeError, match=r"`to_botorch` .* Gaussian noise .*LayeredThinDeepGP with"):
+        gp.to_botorch(model)
+
+
+@needs_botorch
 def test_a_model_with_its_own_members_keeps_them() -> None:
     with pytest.raises(ValueError, match=r"`members` should be left out for a ExactGP, got 3"):
         gp.to_botorch(build("exact"), members=3)

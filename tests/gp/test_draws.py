@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -111,6 +113,23 @@ def test_every_draw_has_its_own_metric(layers: int, bias: bool, kernel: str) -> 
     jacobian = torch.stack(slopes, -1)
     torch.testing.assert_close(drawn.local_metric(x), jacobian.mT @ jacobian, rtol=1e-5, atol=1e-6)
     assert drawn.local_metric(x).shape == (3, 5, 2, 2)
+
+
+@pytest.mark.slow
+def test_a_metric_sets_off_no_warnings_of_torch() -> None:
+    # In a process of its own: torch warns once, where it loads what forward mode needs.
+    script = """
+import torch, warnings
+from uncertain.gp import ThinDeepGP
+x = torch.rand(9, 1).double()
+drawn = ThinDeepGP.from_data(x, x[:, 0].sin(), inducing_points=x[:3]).draws(2, features=4)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    drawn.local_metric(x)
+print([str(each.message) for each in told])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
 def test_the_metrics_of_draws_spread_as_the_posterior_of_the_matrix_does_between_inducing_points() -> (

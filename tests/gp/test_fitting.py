@@ -125,6 +125,8 @@ def test_a_wrong_argument_is_named() -> None:
         fit(model, (x, y), held_out=1.0)
     with pytest.raises(TypeError, match=r"`plan\[0\]` should be a Phase"):
         checked_plan([3])
+    with pytest.raises(TypeError, match=r"`plan` should be a sequence of phases.*`\[phase\]`"):
+        checked_plan(Phase(3))
     with pytest.raises(ValueError, match=r"`plan\[0\].rate`"):
         checked_plan([Phase(1, rate=0.0)])
     with pytest.raises(ValueError, match=r"`plan\[0\].noise`"):

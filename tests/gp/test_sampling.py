@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 
 import pytest
@@ -164,6 +165,9 @@ def test_it_gives_draws_a_predictor_and_diagnostics(sampled: gp.Sampled) -> None
     assert (predictive.decompose(prediction).epistemic > 0).all()
     assert sampled.r_hat.keys() == sampled.effective.keys() >= {"log_noise", "log_density", "f"}
     assert sampled.unexplained == 0
+    assert re.fullmatch(
+        r"Sampled\(50 draws, worst r-hat \S+ of \S+, \d+ divergences, .* s\)", f"{sampled}"
+    )
     # What the predictor holds are draws, from first to last.
     ends = sampled.parameters["log_noise"][[0, -1]]
     assert torch.equal(sampled.model.parameters_drawn.log_noise[[0, -1]], ends)
@@ -231,8 +235,18 @@ def test_what_does_not_fit_is_refused_in_words(unchecked: None) -> None:
     gap[3] = torch.nan
     with pytest.raises(ValueError, match=r"`y` should be finite"):
         ask(model, (x, gap))
+    learned = gp.ThinDeepGP.from_data(x, y, num_inducing=5, learned_mean=True)
+    with pytest.raises(ValueError, match=r"prior mean zero, got one with a learned.*_mean=False`"):
+        ask(learned, (x, y))
     with pytest.raises(ValueError, match=r"`draws` should"):
         ask(model, (x, y), draws=3)
+    for name in ("draws", "warmup", "chains", "members", "max_rows", "max_points"):
+        with pytest.raises(TypeError, match=rf"`{name}` should be a whole number, got 4.5"):
+            ask(model, (x, y), **{name: 4.5})  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=rf"`{name}` should lie in .*, got 0"):
+            ask(model, (x, y), **{name: 0})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"`priors\['log_noise'\]` .* shape \(\), got \(2,\)"):
+        ask(model, (x, y), priors={"log_noise": Normal(torch.zeros(2), torch.ones(2))})
     with pytest.raises(ValueError, match=r"hyper-parameters .*got `inducing_points`"):
         ask(model, (x, y), priors={"inducing_points": Normal(0.0, 1.0)})
     with pytest.raises(TypeError, match=r"should be a Distribution, got float"):

@@ -316,6 +316,14 @@ def test_bad_settings_are_refused_in_words() -> None:
         make(x, y, inducing_points=x[:3, :1])
     with pytest.raises(ValueError, match=r"`latent_dim` should lie in"):
         make(x, y, latent_dim=0)
+    for name in ("hidden_layers", "latent_dim", "num_inducing", "members"):
+        with pytest.raises(TypeError, match=rf"`{name}` should be a whole number, got 1.5"):
+            make(x, y, **{name: 1.5})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"`hidden_layers` should lie in \[1, inf\], got 0"):
+        make(x, y, hidden_layers=0)
+    for name in ("bias", "learned_mean"):
+        with pytest.raises(TypeError, match=rf"`{name}` should be True or False, got 'yes'"):
+            make(x, y, **{name: "yes"})  # type: ignore[arg-type]
     layer = Deformation(x[:3], latent_dim=2)
     for settings, text in (
         ({"rows": 0}, r"`rows` should lie in"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import MultivariateNormal
 
 from uncertain import checks
 from uncertain.predictive import import_quietly
@@ -33,7 +34,7 @@ def to_botorch(model: nn.Module, *, members: int | None = None) -> Any:
 
     Raises:
         ModuleNotFoundError: Without BoTorch; it names the extra.
-        TypeError: For a model without joint predictions.
+        TypeError: For a model without joint predictions, such as one with another likelihood.
         ValueError: For ``members`` where the model has its own.
 
     References:
@@ -78,7 +79,7 @@ def _model_class() -> Any:
         def __init__(self, process: nn.Module, settings: dict[str, int]) -> None:
             super().__init__()
             self.process, self._settings = process, settings
-            probe = process.joint_functions(self._inside(), **settings)  # type: ignore[operator]
+            probe = _probed(process, settings)
             self._members = probe.batch_shape[0]
             self._outputs = probe.batch_shape[1] if len(probe.batch_shape) > 1 else 1
 
@@ -118,10 +119,21 @@ def _model_class() -> Any:
             posterior = posteriors.GaussianMixturePosterior(normal)
             return posterior if posterior_transform is None else posterior_transform(posterior)
 
-        def _inside(self) -> Tensor:
-            """One point where the data are."""
-            scaling = getattr(self.process, "scaling", self.process)
-            place: Tensor = scaling.input_loc  # type: ignore[union-attr, assignment]
-            return place[None]
-
     return ProcessModel
+
+
+def _probed(process: nn.Module, settings: dict[str, int]) -> MultivariateNormal:
+    """Return the functions at one point, where the data are, or say that they can't be had."""
+    scaling = getattr(process, "scaling", process)
+    place: Any = scaling.input_loc
+    try:
+        found: MultivariateNormal = process.joint_functions(place[None], **settings)  # type: ignore[operator]
+    except TypeError as error:
+        kind = type(process).__name__
+        likelihood = getattr(process, "likelihood", None)
+        of_what = f" with {type(likelihood).__name__}" if likelihood is not None else ""
+        raise TypeError(
+            "`to_botorch` should be given a model with Gaussian noise whose layers are Deformations, "
+            f"got a {kind}{of_what}: acquisition functions ask for functions that are jointly normal."
+        ) from error
+    return found

@@ -16,7 +16,9 @@ References:
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -154,6 +156,7 @@ class FunctionDraws:
 
         Their quantiles over draws say how sure the model is of a metric, between inducing points, too.
         """
+        _load_forward_mode()
         rows = x.to(torch.float64)
         columns = []
         for direction in torch.eye(rows.shape[1]).to(rows):
@@ -162,6 +165,15 @@ class FunctionDraws:
                 columns.append(forward_ad.unpack_dual(self.latent(moved)).tangent)
         jacobian = torch.stack(columns, -1)
         return jacobian.mT @ jacobian
+
+
+@cache
+def _load_forward_mode() -> None:
+    """Have torch load what forward mode needs, without the warnings that its own code sets off."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with forward_ad.dual_level():
+            forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
 
 def layer_draw(

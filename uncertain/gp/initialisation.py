@@ -55,6 +55,7 @@ def start(
         plain: See ``start_stack``.
 
     Raises:
+        TypeError: Where ``count`` is no whole number.
         ValueError: For more points than rows, or both ``count`` and ``given``.
     """
     (layer,), points = start_stack(
@@ -101,11 +102,9 @@ def start_stack(
             inverse lengthscales of this process, and the matrices deviate little from it.
 
     Raises:
-        ValueError: As for ``start``.
+        TypeError, ValueError: As for ``start``.
     """
-    checks.check_range("hidden_layers", layers, 1)
     width = min(x.shape[1], _WIDTH) if latent_dim is None else latent_dim
-    checks.check_range("latent_dim", width, 1)
     if width > x.shape[1]:
         warnings.warn(
             f"`latent_dim` is {width} for {x.shape[1]} inputs: the rows of W beyond start at zero.",
@@ -144,6 +143,27 @@ def start_stack(
     return stack, cluster_centres(at, wanted, seed) if points is None else points
 
 
+def check_settings(
+    *,
+    hidden_layers: int,
+    latent_dim: int | None,
+    members: int,
+    **switches: bool,
+) -> None:
+    """Raise, before any work is done, where a setting of ``from_data`` is not of its kind.
+
+    Raises:
+        TypeError: Where a count is no whole number, or a switch neither True nor False.
+        ValueError: For a count below one.
+    """
+    checks.check_count("hidden_layers", hidden_layers)
+    checks.check_count("members", members)
+    if latent_dim is not None:
+        checks.check_count("latent_dim", latent_dim)
+    for name, value in switches.items():
+        checks.check_switch(name, value)
+
+
 def _padded(matrix: Tensor, bias: bool) -> Tensor:
     return torch.cat([matrix, matrix.new_zeros(len(matrix), int(bias))], 1)
 
@@ -157,6 +177,7 @@ def checked_count(count: int | None, given: Tensor | None, rows: int) -> int:
     wanted = min(_POINTS, rows) if count is None else count
     hint = f"there are {rows} rows: take no more points than that"
     checks.check_range("num_inducing", wanted, 1, rows, hint=hint)
+    checks.check_count("num_inducing", wanted)
     return wanted
 
 

@@ -22,7 +22,7 @@ from uncertain.gp.deformation import SMALLEST_VARIANCE
 from uncertain.gp.expectations import closed_sites, drawn_sites, over_nodes
 from uncertain.gp.exponentials import chunk_numbers
 from uncertain.gp.factors import cholesky
-from uncertain.gp.initialisation import plain_rows, start_stack
+from uncertain.gp.initialisation import check_settings, plain_rows, start_stack
 from uncertain.gp.kernels import KERNELS, Kernel, base_kernel
 from uncertain.gp.layers import Latent, Layer, antithetic_nodes, inner_width, through
 from uncertain.gp.likelihoods import (
@@ -152,10 +152,17 @@ class LayeredThinDeepGP(ThinDeepGP):
         """Start from training data; see :meth:`ThinDeepGP.from_data <uncertain.gp.ThinDeepGP.from_data>`.
 
         Raises:
-            TypeError: For inputs or targets of the wrong kind.
+            TypeError: For inputs, targets or settings of the wrong kind.
             ValueError: For data that are too few, constant or not finite, shapes that differ, or
                 more inducing points than rows.
         """
+        check_settings(
+            hidden_layers=hidden_layers,
+            latent_dim=latent_dim,
+            members=members,
+            bias=bias,
+            learned_mean=learned_mean,
+        )
         rows, input_scaling = standardised_inputs(x)
         checks.check_shape("y", y, (len(x), *y.shape[1:]), hint="one target a row of x")
         of_y = (

@@ -93,6 +93,8 @@ def checked_plan(plan: Any) -> tuple[Phase, ...]:
         TypeError: For anything but phases.
         ValueError: For none at all, or numbers out of range.
     """
+    if isinstance(plan, Phase):  # A tuple itself, whose fields would be taken for phases.
+        raise TypeError("`plan` should be a sequence of phases, got one Phase: pass `[phase]`.")
     phases = tuple(plan)
     checks.check_not_empty("plan", phases)
     for place, phase in enumerate(phases):

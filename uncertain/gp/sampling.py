@@ -61,6 +61,13 @@ class Sampled(NamedTuple):
     unexplained: float
     seconds: float
 
+    def __repr__(self) -> str:
+        worst = max(self.r_hat, key=lambda name: self.r_hat[name])
+        return (
+            f"Sampled({len(self.parameters[LATENT])} draws, worst r-hat {self.r_hat[worst]:.3g} of "
+            f"{worst}, {self.divergences} divergences, {self.seconds:.3g} s)"
+        )
+
 
 def usual_priors(model: ThinDeepGP) -> dict[str, Distribution]:
     """Return weak priors of the hyper-parameters, all over logarithms and in standardised units.
@@ -117,7 +124,8 @@ def sample_posterior(
     The chains start near the model's parameters, so fit it first. It isn't changed.
 
     Args:
-        model: A ``ThinDeepGP`` of one layer, with its standardisation.
+        model: A ``ThinDeepGP`` of one layer, with its standardisation, whose matrix has a prior of
+            mean zero.
         data: ``(x, y)``, inputs and targets.
         draws: Kept of each chain, at least 4.
         warmup: Draws before, at least 1.
@@ -138,8 +146,9 @@ def sample_posterior(
         told apart; so with several of these their own parameters say nothing of mixing.
 
     Raises:
-        TypeError: For another model, or integers.
-        ValueError: For data or numbers that do not fit, or too many rows.
+        TypeError: For another model, data that are integers, or counts that are not.
+        ValueError: For a model with ``learned_mean=True``, whose mean the target density lacks; data,
+            numbers or priors that do not fit; or too many rows.
         NotPositiveDefiniteError: Where a matrix of the draws can not be factorised.
 
     References:
@@ -155,7 +164,14 @@ def sample_posterior(
     """
     started = time.monotonic()
     _check_model(model)
-    _check_numbers(draws=draws, warmup=warmup, chains=chains, members=members)
+    _check_numbers(
+        draws=draws,
+        warmup=warmup,
+        chains=chains,
+        members=members,
+        max_rows=max_rows,
+        max_points=max_points,
+    )
     scaling = _scaling(model)
     x, y = _checked_data(data, scaling, max_rows)
     points = x if len(x) <= max_points else cluster_centres(x, max_points, seed)
@@ -368,6 +384,12 @@ def _check_model(model: Any) -> None:
         raise TypeError(
             f"`model` should have squared-exponential kernels, got {model.hidden.kernel}."
         )
+    if model.hidden.prior_mean is not None:
+        raise ValueError(
+            "`model` should have a matrix of prior mean zero, got one with a learned mean: the chain "
+            "walks on the density without it, and would answer for another model; build it with "
+            "`learned_mean=False`."
+        )
 
 
 def _kind(model: Any) -> str:
@@ -377,8 +399,8 @@ def _kind(model: Any) -> str:
 
 
 def _check_numbers(**numbers: int) -> None:
-    for name, low in (("draws", 4), ("warmup", 1), ("chains", 1), ("members", 1)):
-        checks.check_range(name, numbers[name], low)
+    for name, value in numbers.items():
+        checks.check_count(name, value, 4 if name == "draws" else 1)
 
 
 def _scaling(model: ThinDeepGP) -> Scaling:
@@ -415,6 +437,11 @@ def _checked_scale(name: str, prior: Any, start: Mapping[str, Tensor]) -> float:
         raise ValueError(
             f"`priors[{name!r}]` should be over all real numbers, got {type(prior).__name__}: the "
             "parameter is a logarithm."
+        )
+    if prior.batch_shape.numel() != 1:
+        raise ValueError(
+            f"`priors[{name!r}]` should have batch shape (), got {tuple(prior.batch_shape)}: it is the "
+            "prior of one number, and every entry of the parameter has the same."
         )
     spread = float(prior.stddev)
     return 0.5 * spread if math.isfinite(spread) else 1.0

@@ -28,7 +28,7 @@ from uncertain.gp.bounds import (
 )
 from uncertain.gp.deformation import SMALLEST_VARIANCE
 from uncertain.gp.factors import cholesky
-from uncertain.gp.initialisation import plain_rows, start
+from uncertain.gp.initialisation import check_settings, plain_rows, start
 from uncertain.gp.kernels import Kernel, unit_kernel
 from uncertain.gp.layers import Latent, Layer, through
 from uncertain.gp.likelihoods import SMALLEST_NOISE, Likelihood, LikelihoodName
@@ -157,7 +157,9 @@ class ThinDeepGP(ReadableProcess):
 
         Args:
             x: (N, D) inputs, floating, finite, no column constant.
-            y: (N,) targets; (N, T) for several outputs, class indices for classes.
+            y: (N,) targets; (N, T) for several outputs, class indices for classes. A column (N, 1)
+                counts as several outputs, of which there is one: take ``y[:, 0]`` for one target,
+                which with the usual settings is fitted without Monte-Carlo noise, from a race of starts.
             latent_dim: Q; by default D, at most 8. Above D is allowed, with a warning.
             num_inducing: M; by default 50, or N where that is less.
             inducing_points: (M, D) in the units of x, used for W and, bent, for f, in place of
@@ -175,10 +177,18 @@ class ThinDeepGP(ReadableProcess):
             seed: Of k-means and of the nodes.
 
         Raises:
-            TypeError: For integers.
+            TypeError: For data that are integers, settings that should be and are not, or a ``bias``
+                or ``learned_mean`` that is neither True nor False.
             ValueError: For data that are too few, constant or not finite, shapes that differ, or
                 more inducing points than rows.
         """
+        check_settings(
+            hidden_layers=hidden_layers,
+            latent_dim=latent_dim,
+            members=members,
+            bias=bias,
+            learned_mean=learned_mean,
+        )
         usual = likelihood == "gaussian" and kernel == "squared_exponential"
         if hidden_layers != 1 or not usual or getattr(y, "ndim", 1) > 1:
             # It extends this class, and so can only be imported now.
