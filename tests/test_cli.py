@@ -686,6 +686,14 @@ def test_a_baseline_holds_the_next_model(two_models):
     result = evaluate("sharp.npz", "--baseline", "rows.csv", "-q", status=1)
     assert "nll of sharp on test is worse than the baseline by" in result.stderr
     evaluate("good.npz", "--baseline", "rows.csv", "-q")
+    one = ("--baseline", "rows.csv", "--fail-if", "nll worse", *QUICK)
+    result = evaluate("sharp.npz", *one, status=1)
+    assert "Held against rows.csv: nll worse. Other figures of the baseline are not held." in (
+        result.stdout.splitlines()
+    )
+    assert "(one figure, not adjusted; paired)" in result.stderr
+    whole = evaluate("good.npz", "--baseline", "rows.csv", "--fail-if", "nll > 100", *QUICK)
+    assert "are not held" not in whole.stdout
 
 
 def test_compare_prints_verdicts(two_models):

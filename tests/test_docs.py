@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.main import get_command
@@ -55,3 +57,15 @@ def test_python_blocks_compile(page):
         pytest.skip("made by the build")
     for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
         compile(block, str(page), "exec")
+
+
+@pytest.mark.slow
+def test_the_conformal_page_runs():
+    page = (DOCS / "conformal.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    named: dict[str, Any] = {}
+    exec(block, named)
+    assert named["sets"].shape == (len(named["digits"].test), 10)
+    row, *_ = named["judged"].select(metric="conformal_coverage", variant="THR,0.9")
+    labels = np.asarray(named["digits"].test.y[:])
+    assert row.value == named["sets"][np.arange(len(labels)), labels].mean()

@@ -321,11 +321,14 @@ def test_bad_input_is_told() -> None:
             build(**{name: -1.0})
     with pytest.raises(ValueError, match="`temperature` should lie in"):
         build(temperature=0.0)
-    with pytest.raises(ValueError, match="`num_classes` should lie in"):
-        WassersteinClassifier(nn.Identity(), F, 0)
+    for few in (0, 1):
+        with pytest.raises(ValueError, match="`num_classes` should lie in"):
+            WassersteinClassifier(nn.Identity(), F, few)
     model, x = build(), points(2, 5)
     with pytest.raises(ValueError, match="`y` should be class indices from 0 to 2, got 3"):
         model.objective(whole(x, torch.tensor([0, 3])))
+    with pytest.raises(TypeError, match=r"integer dtype, got torch.float32: y.long\(\)"):
+        model.objective(whole(x, torch.tensor([0.0, 1.0])))
     with pytest.raises(ValueError, match="`y` should have rows that sum to 1"):
         model.objective(whole(x, torch.full((2, C), 0.5)))
     with pytest.raises(ValueError, match=r"`y` should have shape \(N, 3\)"):
@@ -430,8 +433,58 @@ def test_another_dtype_than_the_weights_is_told(layer: str) -> None:
     for dtype in (torch.uint8, torch.int64):
         with pytest.raises(TypeError, match=rf"got {dtype}: make it floating, as `x / 255`"):
             model(x.to(dtype))
-    with pytest.raises(RuntimeError, match=r"shapes|channels"):  # Another mistake keeps its word.
-        model(torch.zeros(2, 4) if layer == "linear" else torch.zeros(2, 4, 1))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "shape"),
+    [
+        (nn.Linear(5, F), (2, 4)),
+        (nn.Linear(5, F), (4,)),
+        (nn.Conv1d(5, F, 1), (2, 4, 1)),
+        (nn.Conv1d(5, F, 1), (2, 4, 1, 1)),
+        (nn.Conv1d(5, F, 3), (2, 5, 2)),
+        (nn.Flatten(2), (2, 5)),
+        (nn.LSTM(5, F), (2, 4)),
+    ],
+    ids=["width", "row", "channels", "rank", "kernel", "flatten", "recurrent"],
+)
+def test_a_shape_that_the_backbone_refuses_is_told(
+    backbone: nn.Module, shape: tuple[int, ...]
+) -> None:
+    model = WassersteinClassifier(backbone, F, C)
+    with pytest.raises(ValueError, match=r"`x` should have a shape .* backbone refused") as caught:
+        model(torch.zeros(shape))
+    assert f"got {shape}: " in str(caught.value)
+    assert isinstance(caught.value.__cause__, (RuntimeError, IndexError))
+    assert str(caught.value.__cause__).splitlines()[0][:40] in str(caught.value)
+
+
+def test_the_shape_told_is_that_of_the_rows() -> None:
+    model = WassersteinClassifier(nn.Linear(5, F), F, C, inputs=PointCloud())
+    with pytest.raises(ValueError, match=r"got \(2, 6, 4\), which reaches it as \(12, 4\)"):
+        model(torch.zeros(2, 6, 4))
+    with pytest.raises(ValueError, match=r"`x` should have shape \(N, ...\)"):
+        build()(torch.tensor(1.0))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("expected all tensors to be on one device"),
+        NotImplementedError("of this size"),
+        IndexError("index out of range in self"),
+        KeyError("shape"),
+    ],
+    ids=["device", "not-implemented", "embedding", "key"],
+)
+def test_other_errors_of_the_backbone_are_its_own(error: Exception) -> None:
+    class Fails(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        WassersteinClassifier(Fails(), F, C)(torch.zeros(2, 5))
+    assert caught.value is error
 
 
 def test_whole_numbers_are_for_embeddings() -> None:

@@ -67,5 +67,5 @@ def conformal(
             command=command_line(),
         )
         if not quiet:
-            print_conformal(results)
+            print_conformal(results, by=[*(by or []), *([within] if within else [])])
         say_written(out, json, sets)

@@ -82,6 +82,7 @@ def evaluate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
 ) -> None:
     """Judge predictions made by any framework; several files are compared in pairs."""
+    from uncertain.evaluation.baseline import not_held
     from uncertain.evaluation.console import print_results
     from uncertain.evaluation.files import evaluate_files
     from uncertain.evaluation.gate import GateFailedError
@@ -131,6 +132,8 @@ def evaluate(
         if not quiet:
             print_results(results)
             _point_to_the_rest(json=json, out=out)
+            if left_out := not_held(fail_if or [], baseline):
+                typer.echo(left_out)
         say_written(out, json, rows)
         fail(failed)
 

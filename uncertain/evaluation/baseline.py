@@ -68,7 +68,7 @@ def check_baseline(
         >>> Results([Row("accuracy", 0.95, 0.93, 0.97, source="net", n=500)]).write(stored)
         >>> now = Results([Row("accuracy", 0.88, 0.85, 0.91, source="net", n=500)])
         >>> [violation.message for violation in check_baseline(now, [], stored)[1]]
-        ['accuracy of net on test is worse than the baseline by 0.070 [0.034, 0.106], p = 0.00014 (Holm over 1 figures, unpaired): it is 0.880 [0.850, 0.910]']
+        ['accuracy of net on test is worse than the baseline by 0.070 [0.034, 0.106], p = 0.00014 (one figure, not adjusted; unpaired): it is 0.880 [0.850, 0.910]']
     """
     parsed = [rule if isinstance(rule, Rule) else parse_rule(rule) for rule in rules]
     held = [rule for rule in parsed if rule.is_relative] or _every_figure(results)
@@ -101,6 +101,32 @@ def check_baseline(
         if (violation := _judged(now, row, count, level)) is not None
     ]
     return differences, violations
+
+
+def not_held(rules: Sequence[str | Rule], baseline: str | Path | None) -> str:
+    """Return what a gate leaves out, in one line: rules about a baseline are all that it is held by.
+
+    Args:
+        rules: Those of the gate.
+        baseline: Its baseline, where it has one.
+
+    Returns:
+        The line; empty where there is no baseline, or all of its figures are held.
+
+    Raises:
+        ValueError: A text is no rule.
+
+    Example:
+        >>> not_held(["nll worse", "accuracy < 0.8"], "old.json")
+        'Held against old.json: nll worse. Other figures of the baseline are not held.'
+        >>> not_held(["accuracy < 0.8"], "old.json")
+        ''
+    """
+    parsed = [rule if isinstance(rule, Rule) else parse_rule(rule) for rule in rules]
+    told = ", ".join(rule.text for rule in parsed if rule.is_relative)
+    if baseline is None or not told:
+        return ""
+    return f"Held against {baseline}: {told}. Other figures of the baseline are not held."
 
 
 def _every_figure(results: Results) -> list[Rule]:
@@ -254,9 +280,9 @@ def _judged(now: Row, row: Row, count: int, level: float) -> Violation | None:
     digits = decimals(loss.value, loss.low, loss.high)
     p = p_text(row.p_value)
     said = p if p.startswith("<") else f"= {p}"
+    family = "one figure, not adjusted; " if count == 1 else f"Holm over {count} figures, "
     message = (
         f"{name} of {row.source} on {where} is worse than the baseline by "
-        f"{number(loss.value, digits)} {interval(loss)}, p {said} (Holm over {count} figures, "
-        f"{row.reason}): it is {describe(now).rpartition(' is ')[2]}"
+        f"{number(loss.value, digits)} {interval(loss)}, p {said} ({family}{row.reason}): it is {describe(now).rpartition(' is ')[2]}"
     )
     return Violation("worse", row, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -9,6 +10,11 @@ from torch import Tensor, nn
 
 from uncertain import checks
 from uncertain.discrepancy.spreads import broadcast, check_positive, check_symmetric
+
+_OF_SHAPES = re.compile(
+    r"shape|size|dimension|channels|elements|out of bounds|\b\dD\b", re.IGNORECASE
+)
+"""Words of torch's errors about shapes; others, of devices or values, name what they mean themselves."""
 
 
 def check_tensor(name: str, value: Any) -> None:
@@ -34,6 +40,19 @@ def check_floating(name: str, value: Any) -> None:
         what = value.dtype if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"`{name}` should be a floating tensor, got {what}.")
     checks.check_finite(name, value)
+
+
+def check_indices(name: str, labels: Tensor) -> None:
+    """Raise for labels of a floating dtype, which torch's cross-entropy does not take either.
+
+    Raises:
+        TypeError: For such labels, 0.0 and 1.0 among them.
+    """
+    if labels.is_floating_point() or labels.is_complex():
+        raise TypeError(
+            f"`{name}` should be class indices of an integer dtype, got {labels.dtype}: {name}.long() "
+            "where it holds whole numbers."
+        )
 
 
 def check_time(time: Any, *, positive: bool = False) -> None:
@@ -114,11 +133,17 @@ def in_one_dtype(*tensors: Tensor) -> list[Tensor]:
     return [tensor.to(dtype) for tensor in tensors]
 
 
-def run_backbone(backbone: nn.Module, particles: Tensor) -> Any:
-    """Return the backbone's output; torch's word on two dtypes is put into one that helps."""
+def run_backbone(backbone: nn.Module, particles: Tensor, x: Any) -> Any:
+    """Return the backbone's output; torch's word on dtypes and shapes is put into one that helps.
+
+    Raises:
+        TypeError: Where particles are not of the dtype of the backbone's weights.
+        ValueError: Where the backbone refuses their shape.
+    """
     try:
         return backbone(particles)
-    except RuntimeError as error:
+    except (RuntimeError, IndexError) as error:
+        _check_shape_taken(error, particles, x)
         weight = next((p for p in backbone.parameters() if p.is_floating_point()), None)
         # Told only where it failed: whole numbers are what an embedding asks for.
         if "type" not in str(error) or weight is None or weight.dtype == particles.dtype:
@@ -132,3 +157,16 @@ def run_backbone(backbone: nn.Module, particles: Tensor) -> Any:
             f"`x` should have the dtype of the backbone's weights, {weight.dtype}, "
             f"got {particles.dtype}: {remedy}."
         ) from error
+
+
+def _check_shape_taken(error: Exception, particles: Tensor, x: Any) -> None:
+    """Raise where torch refused a shape, which it tells by its words alone."""
+    # Classes derived from these two, for memory or what is not implemented, are about other things.
+    if type(error) not in (RuntimeError, IndexError) or not _OF_SHAPES.search(str(error)):
+        return
+    shape, seen = tuple(getattr(x, "shape", ())), tuple(particles.shape)
+    as_seen = "" if seen == shape else f", which reaches it as {seen}"
+    raise ValueError(
+        f"`x` should have a shape that the backbone takes, got {shape}{as_seen}: the backbone refused "
+        f"it with {str(error)!r}."
+    ) from error

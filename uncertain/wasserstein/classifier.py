@@ -15,7 +15,7 @@ from uncertain import checks
 from uncertain.discrepancy import Wasserstein2Parts, gaussian_wasserstein2_parts, stein_squared
 from uncertain.discrepancy.derivatives import squared_gaps
 from uncertain.fit import Batch
-from uncertain.wasserstein.arguments import run_backbone
+from uncertain.wasserstein.arguments import check_indices, run_backbone
 from uncertain.wasserstein.finite import check_distances
 from uncertain.wasserstein.head import Covariance, GaussianHead, HeadOutput
 from uncertain.wasserstein.inputs import Perturbed, particles_of
@@ -91,8 +91,9 @@ class WassersteinClassifier(nn.Module):
     Raises:
         TypeError: For sizes that are not whole numbers, targets that are no label measures, or inputs
             that are no module.
-        ValueError: For sizes below one, weights below 0 or infinite, label measures that do not fit, a point mass
-            beside centred label measures, or an invariance term that can not be estimated.
+        ValueError: For fewer than two classes, other sizes below one, weights below 0 or infinite, label
+            measures that do not fit, a point mass beside centred ones, or an invariance term that can
+            not be estimated.
 
     References:
         S. W. Park, D. W. Shu and J. Kwon, "Diffusion-invariant Wasserstein distributional
@@ -127,7 +128,7 @@ class WassersteinClassifier(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        checks.check_count("num_classes", num_classes)
+        checks.check_count("num_classes", num_classes, 2)
         checks.check_count("label_dim", label_dim)
         if not isinstance(inputs, nn.Module | None):
             raise TypeError(f"`inputs` should be a module, got {type(inputs).__name__}.")
@@ -173,7 +174,7 @@ class WassersteinClassifier(nn.Module):
 
         Raises:
             TypeError: Where x is no tensor, or not of the dtype of the backbone's weights.
-            ValueError: Where x or what the backbone makes of it is not finite.
+            ValueError: Where the backbone refuses the shape of x, or one of them is not finite.
         """
         logits = self._row_logits(self._read(x)[1])
         # torch's own check can not take no rows; numbers are finite by now.
@@ -185,7 +186,7 @@ class WassersteinClassifier(nn.Module):
         Raises:
             TypeError: Where x is no tensor, or not of the dtype of the backbone's weights, or the
                 backbone returns no floating tensor.
-            ValueError: Where its features do not have shape (N M, F).
+            ValueError: Where it refuses the shape of x, or its features do not have shape (N M, F).
         """
         return self._measured(x)[1]
 
@@ -193,7 +194,7 @@ class WassersteinClassifier(nn.Module):
         """Return the features (N M, F) beside the Gaussians."""
         particles = particles_of(x, self.inputs)
         rows, number = particles.shape[:2]
-        features = run_backbone(self.backbone, particles.flatten(0, 1))
+        features = run_backbone(self.backbone, particles.flatten(0, 1), x)
         if not isinstance(features, Tensor) or not features.is_floating_point():
             what = features.dtype if isinstance(features, Tensor) else type(features).__name__
             raise TypeError(f"`backbone` should return floating features (N, F), got {what}.")
@@ -258,7 +259,7 @@ class WassersteinClassifier(nn.Module):
             ValueError: For classes that there are not, rows of y that do not sum to one, another number
                 of rows than x has, or where x or what the backbone makes of it is not finite (in ``fit``
                 a ``NonFiniteError``, which names the step).
-            TypeError: For labels that are not whole numbers.
+            TypeError: For labels that are not of an integer dtype.
         """
         y = self._checked(batch.y)
         measures, each = self._read(batch.x)
@@ -326,6 +327,7 @@ class WassersteinClassifier(nn.Module):
             checks.check_shape("y", labels, ("N", self.num_classes), hint="a share a class")
             checks.check_probabilities("y", labels)
             return labels.to(torch.promote_types(self.log_temperature.dtype, torch.float32))
+        check_indices("y", labels)
         checks.check_labels("y", labels, self.num_classes)
         return labels.long()
 

@@ -141,9 +141,12 @@ def particles_of(x: Any, inputs: nn.Module | None) -> Tensor:
 
     Raises:
         TypeError: Where x is no tensor.
+        ValueError: Where it has no rows' dimension.
     """
     if inputs is None:
         check_tensor("x", x)
+        if not x.ndim:
+            raise ValueError("`x` should have shape (N, ...), a row a prediction, got ().")
         return cast(Tensor, x.unsqueeze(1))
     return cast(Tensor, inputs(x))
 

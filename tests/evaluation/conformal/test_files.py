@@ -175,3 +175,48 @@ def test_the_terminal_shows_the_parts_of_lowest_coverage(save, capsys):
     assert "Coverage by class, the 5 of 9 where it is lowest" in out
     assert "0.444" in out
     assert "0.556" not in out
+
+
+def test_what_stands_in_no_part_is_counted(capsys):
+    whole = [Row("conformal_coverage", 0.9, variant=f"{m},0.9", n=100) for m in ("THR", "APS")]
+    rows = [
+        *whole,
+        *(Row("set_size", 1.2, variant=row.variant, n=100) for row in whole),
+        Row("conformal_coverage_by_size", 0.9, variant="THR,0.9,size 1", n=76),
+        Row("conformal_coverage_by_size", 0.0, variant="APS,0.9,size 0", n=2),
+        Row("conformal_coverage_by_size", 0.9, variant="APS,0.9,size 1", n=98),
+        *(Row("conformal_coverage_by_class", 0.9, variant=f"{m},0.9,a", n=70) for m in ("THR", "APS")),
+        *(
+            Row("conformal_coverage_by_group", 0.9, variant=f"{m},0.9,site={s}", n=n)
+            for m in ("THR", "APS")
+            for s, n in (("A", 60), ("B", 25))
+        ),
+    ]  # fmt: skip
+    print_conformal(Results(rows), by=["site", "patient"], console=Console(width=120))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "not shown" in line]
+    assert lines == [
+        "THR: 24 rows in sets of other sizes are not shown (parts under 20 rows).",
+        "30 rows of other classes are not shown (parts under 20 rows).",
+        "15 rows of other values of site are not shown (parts under 20 rows).",
+        "100 rows of other values of patient are not shown (parts under 20 rows).",
+    ]
+
+
+@pytest.mark.parametrize("make", [classes, numbers])
+@pytest.mark.parametrize("n", [50, 85, 400])
+def test_every_row_is_shown_or_counted(make, n, save, capsys):
+    found = conformal_files(save("cal", 300, 9, make=make), save("test", n, 0, make=make))
+    print_conformal(found, console=Console(width=120))
+    out = capsys.readouterr().out
+    assert ("are not shown" in out) == any(
+        n > sum(row.n for row in found.select(metric=f"conformal_coverage_by_{kind}")) / 2
+        for kind in (["size", "class"] if make is classes else ["size"])
+    )
+
+
+def test_no_p_is_told_of_the_rows_that_were_calibrated_on(save, capsys):
+    path = save("cal", 300, 9)
+    print_conformal(conformal_files(path, path), console=Console(width=120))
+    out = capsys.readouterr().out
+    assert "calibrated on the rows judged" in out
+    assert " p " not in out

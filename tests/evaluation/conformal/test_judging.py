@@ -70,7 +70,7 @@ def test_coverage_is_had_by_size_and_class():
     assert [row.variant for row in by_class] == [f"THR,0.9,{c}" for c in "abcde"]
     assert sum(row.n for row in by_class) == 400
     assert all(row.variant.startswith("THR,0.9,size ") for row in sizes)
-    assert all(row.n >= 20 for row in sizes)
+    assert all(row.n >= 20 for row in sizes if row.variant != "THR,0.9,size 0")
     whole = next(row.value for row in rows if row.metric == "conformal_coverage")
     assert sum(row.n * row.value for row in by_class) / 400 == pytest.approx(whole)
 
@@ -116,6 +116,17 @@ def test_calibration_on_the_rows_judged_is_told():
     test = case()
     rows = conformal_rows(fit_thr(test), test)
     assert all(row.reason.startswith(LEAK) for row in rows)
+    groups = np.arange(400) % 2
+    grouped = conformal_rows(fit_thr(test, groups=groups), test, groups=groups)
+    assert {row.p_value for row in [*rows, *grouped]} == {None}
+
+
+def test_empty_sets_are_given_however_few():
+    test, fitted = case(), fit_aps(held(), alpha=0.2)
+    empty = int((~fitted(test).any(axis=1)).sum())
+    assert 0 < empty < 20
+    (row,) = [row for row in conformal_rows(fitted, test) if row.variant == "APS,0.8,size 0"]
+    assert (row.n, row.value) == (empty, 0)
 
 
 @pytest.fixture(scope="module")

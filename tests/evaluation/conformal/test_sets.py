@@ -265,6 +265,13 @@ def test_parameters_are_checked():
             each(d, y, seed=-1)
 
 
+def test_a_fit_is_shown_in_a_line():
+    d, y = classes(300)
+    assert repr(fit_thr(d, y)) == "ConformalSets('THR', Scores(n=300, level=0.9))"
+    grouped = fit_thr(d, y, alpha=0.2, groups=np.arange(300) % 2, weights=np.ones(300))
+    assert repr(grouped.scores) == "Scores(n=300, level=0.8, groups=2, weighted)"
+
+
 def test_a_fit_is_a_frozen_value():
     fitted = fit_thr(*classes(60))
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -46,6 +46,10 @@ class ConformalIntervals:
     scores: Scores
     fitted_on: FittedOn
 
+    def __repr__(self) -> str:
+        """Show the method and the goal, and from how many rows: not the rows' scores."""
+        return f"ConformalIntervals({self.method!r}, {self.scores!r})"
+
     def __call__(self, predictions: Any, *, groups: Any = None, weights: Any = None) -> Float:
         """Return intervals (N, 2); infinite where the calibration rows were too few.
 

@@ -34,7 +34,7 @@ from uncertain.evaluation.conformal.intervals import (
     fit_normalised_residuals,
 )
 from uncertain.evaluation.conformal.sets import ConformalSets, fit_aps, fit_thr
-from uncertain.evaluation.leakage import with_leaks
+from uncertain.evaluation.leakage import leak, with_leaks
 from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.results import Results, Row
 from uncertain.evaluation.subgroups import column_text
@@ -42,7 +42,9 @@ from uncertain.intervals import Estimate, undefined
 
 Fit = Callable[..., ConformalSets | ConformalIntervals]
 FEWEST = 20
-"""Rows of a size or a class below which its coverage is not given."""
+"""Rows of a size, a class or a group below which its coverage is not given; that of empty sets is."""
+EMPTY = "size 0"
+"""The part of rows whose set is empty, which all are missed."""
 STRATA = 4
 """Into how many quarters the widths of intervals are cut."""
 
@@ -171,12 +173,14 @@ def conformal_rows(
     else:
         covered = (found[:, 0] <= target) & (target <= found[:, 1])
         size, metric = found[:, 1] - found[:, 0], "interval_width"
-    table = _Table(fitted, case, covered, level)
+    used = _used(fitted, case)
+    table = _Table(fitted, case, covered, level, leaking=bool(leak(used)))
     limits = fitted.scores.thresholds(len(case), groups=groups, weights=weights)
     table.add("conformal_coverage", _marginal(table, limits))
     table.add(metric, _mean_size(table, size))
     for name, rows in _strata(size, whole=metric == "set_size"):
-        table.add_part("conformal_coverage_by_size", name, rows)
+        fewest = 1 if name == EMPTY else FEWEST
+        table.add_part("conformal_coverage_by_size", name, rows, fewest=fewest)
     if isinstance(fitted, ConformalSets):
         for c in np.unique(target).tolist():
             called = str(c) if case.class_names is None else case.class_names[c]
@@ -189,7 +193,7 @@ def conformal_rows(
     for names in (_named_values(case, column) for column in by):
         for group in np.unique(names).tolist():
             table.add_part("conformal_coverage_by_group", group, names == group)
-    return with_leaks(table.rows, [_used(fitted, case)])
+    return with_leaks(table.rows, [used])
 
 
 def coverage_p_value(covered: int, rows: int, *, n: int, alpha: float) -> float:
@@ -230,8 +234,11 @@ class _Table:
         case: Predictions,
         covered: NDArray[np.bool_],
         level: float,
+        *,
+        leaking: bool,
     ) -> None:
         self.fitted, self.case, self.covered, self.level = fitted, case, covered, level
+        self.leaking = leaking
         self.rows: list[Row] = []
 
     def add(self, metric: str, estimate: Estimate, part: str = "") -> None:
@@ -250,12 +257,14 @@ class _Table:
             )
         )
 
-    def add_part(self, metric: str, part: str, rows: NDArray[np.bool_], *, n: int = 0) -> None:
+    def add_part(
+        self, metric: str, part: str, rows: NDArray[np.bool_], *, n: int = 0, fewest: int = FEWEST
+    ) -> None:
         """Add the coverage of some rows, where they are enough to say anything.
 
         ``n`` calibration rows of their own give it a law, and a p-value.
         """
-        if np.count_nonzero(rows) >= FEWEST:
+        if np.count_nonzero(rows) >= fewest:
             estimate = self.share(rows)
             if n and self.has_law:
                 estimate = estimate._replace(p_value=self.p_value(rows, n))
@@ -267,7 +276,8 @@ class _Table:
         fitted, case = self.fitted, self.case
         exact = fitted.exact if isinstance(fitted, ConformalSets) else True
         plain = not fitted.scores.weighted and case.weights is None and case.groups is None
-        return exact and plain and case.split == "test"
+        # Rows that gave the threshold are no new rows: no law says how many of them are covered.
+        return exact and plain and case.split == "test" and not self.leaking
 
     def p_value(self, rows: NDArray[np.bool_], n: int) -> float:
         """Return the p-value of the coverage of some rows under the law of n calibration rows."""

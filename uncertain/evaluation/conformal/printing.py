@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from uncertain.evaluation.conformal.judging import FEWEST, STRATA
 from uncertain.evaluation.console_lines import interval_name, print_lines, say
 from uncertain.evaluation.formatting import count, figure, interval, p_text
 from uncertain.evaluation.results import Results, Row
@@ -41,11 +42,14 @@ def reading(row: Row | None) -> str:
     return lost if row.high < goal else "more than the goal"
 
 
-def print_conformal(results: Results, *, console: Console | None = None) -> None:
-    """Print coverage and size of every method, and where coverage is lowest.
+def print_conformal(
+    results: Results, *, by: Sequence[str] = (), console: Console | None = None
+) -> None:
+    """Print coverage and size of every method, where coverage is lowest, and what is left out.
 
     Args:
         results: From :func:`~uncertain.evaluation.evaluate_conformal`.
+        by: Columns that coverage was asked for by; one without a value of enough rows is told too.
         console: Where to print; the terminal by default.
 
     Example:
@@ -58,6 +62,8 @@ def print_conformal(results: Results, *, console: Console | None = None) -> None
         method  goal  coverage  95% interval    p     classes in a set
         THR      0.9     0.890  [0.800, 0.950]  0.70  1.40 [1.30, 1.50]
         THR: as promised
+        90 rows in sets of other sizes are not shown (parts under 20 rows).
+        90 rows of other classes are not shown (parts under 20 rows).
     """
     console = console or Console()
     keys = dict.fromkeys((row.task, row.split, row.source, row.training) for row in results)
@@ -65,10 +71,10 @@ def print_conformal(results: Results, *, console: Console | None = None) -> None
         rows = [row for row in results if (row.task, row.split, row.source, row.training) == key]
         if place:
             say(console, "")
-        _print_case(rows, console)
+        _print_case(rows, by, console)
 
 
-def _print_case(rows: Sequence[Row], console: Console) -> None:
+def _print_case(rows: Sequence[Row], by: Sequence[str], console: Console) -> None:
     whole = [row for row in rows if row.metric == "conformal_coverage"]
     if not whole:
         return
@@ -82,10 +88,58 @@ def _print_case(rows: Sequence[Row], console: Console) -> None:
     print_lines([_line(row, sizes.get(row.variant), whole) for row in whole], console)
     for row in whole:
         say(console, f"{_method(row)}: {reading(row)}", style="dim")
+    # A benchmark's table keeps no parts of its shifts: that none are there says nothing of their rows.
+    if first.split.startswith("shift:") and not any("_by_" in row.metric for row in rows):
+        return
     for kind in _PARTS:
         parts = [row for row in rows if row.metric == f"conformal_coverage_by_{kind}"]
         if parts:
             _print_parts(parts, kind, console)
+        for line in _left_out(kind, parts, whole, sizes, by):
+            say(console, line, style="dim")
+
+
+def _left_out(
+    kind: str,
+    parts: Sequence[Row],
+    whole: Sequence[Row],
+    sizes: Mapping[str, Row],
+    by: Sequence[str],
+) -> list[str]:
+    """Return how many rows stand in no part, of each method where the methods differ in that."""
+    told: dict[str, list[str]] = {}
+    methods = {_method(row): row for row in whole}
+    for row in methods.values():
+        own = [part for part in parts if _method(part) == _method(row)]
+        size = sizes.get(row.variant)
+        for words, missing in _missing(kind, own, row.n, size.metric if size else "", by):
+            line = f"{count(missing)} rows {words} are not shown (parts under {FEWEST} rows)."
+            told.setdefault(line, []).append(_method(row))
+    return [
+        line if len(found) == len(methods) else f"{', '.join(found)}: {line}"
+        for line, found in told.items()
+    ]
+
+
+def _missing(
+    kind: str, parts: Sequence[Row], n: int, size: str, by: Sequence[str]
+) -> list[tuple[str, int]]:
+    """Return where the rows of one method are that stand in no part, and how many they are."""
+    shown: dict[str, dict[str, int]] = {}
+    for row in parts:
+        column = _part(row).partition("=")[0] if kind == "group" and "=" in _part(row) else ""
+        shown.setdefault(column, {})[_part(row)] = row.n
+    if kind == "group":
+        columns = dict.fromkeys([*by, *shown])
+        named = [(f"of other values of {c}" if c else "of other groups", c) for c in columns]
+    elif size == "set_size":
+        named = [("in sets of other sizes" if kind == "size" else "of other classes", "")]
+    elif kind == "size" and (parts or 0 < n < STRATA * (FEWEST - 1) + 1):
+        named = [("in other quarters of the widths", "")]
+    else:  # Widths that are all the same, or infinite, are in no quarters.
+        named = []
+    found = [(words, n - sum(shown.get(column, {}).values())) for words, column in named]
+    return [(words, missing) for words, missing in found if missing > 0]
 
 
 def _line(row: Row, size: Row | None, whole: Sequence[Row]) -> dict[str, str]:
@@ -119,9 +173,13 @@ def _print_parts(parts: Sequence[Row], kind: str, console: Console) -> None:
             "rows": count(row.n),
         }
         for method, rows in methods.items()
-        for row in (sorted(rows, key=lambda row: row.value)[:FEW] if most > FEW else rows)
+        for row in (sorted(rows, key=_lowest_first)[:FEW] if most > FEW else rows)
     ]
     print_lines(lines, console)
+
+
+def _lowest_first(row: Row) -> tuple[bool, float]:
+    return math.isnan(row.value), row.value
 
 
 def _method(row: Row) -> str:

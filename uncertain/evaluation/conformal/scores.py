@@ -48,6 +48,8 @@ class Scores:
         array([18., 18.])
         >>> calibration_scores(np.arange(1.0, 9.0), alpha=0.1).thresholds(1)
         array([inf])
+        >>> scores
+        Scores(n=19, level=0.9)
     """
 
     alpha: float
@@ -55,6 +57,12 @@ class Scores:
     masses: Mapping[str, Float]
     grouped: bool = False
     weighted: bool = False
+
+    def __repr__(self) -> str:
+        """Show how many there are, and the share of targets that they are to cover."""
+        groups = f", groups={len(self.values)}" if self.grouped else ""
+        weighted = ", weighted" if self.weighted else ""
+        return f"Scores(n={len(self)}, level={1 - self.alpha:.12g}{groups}{weighted})"
 
     def __len__(self) -> int:
         return sum(map(len, self.values.values()))

@@ -76,6 +76,10 @@ class ConformalSets:
     free_classes: int = 0
     seed: int = 0
 
+    def __repr__(self) -> str:
+        """Show the method and the goal, and from how many rows: not the rows' scores."""
+        return f"ConformalSets({self.method!r}, {self.scores!r})"
+
     def __call__(
         self, predictions: Any, *, row_ids: Any = None, groups: Any = None, weights: Any = None
     ) -> NDArray[np.bool_]:

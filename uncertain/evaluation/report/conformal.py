@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from uncertain.evaluation.conformal.judging import FEWEST
 from uncertain.evaluation.conformal.printing import reading
 from uncertain.evaluation.formatting import p_text
 from uncertain.evaluation.report.glossary import CONFORMAL, entry
@@ -110,6 +111,9 @@ def _parts(material: Material, rows: Sequence[Row]) -> str:
         for row in ordered[: 2 * MOST]
     ]
     shown = table("Coverage of parts", [("Part", False), ("Coverage", True)], body)
+    shown += paragraph(
+        f"Parts of fewer than {FEWEST} rows are left out, but for empty sets.", "note"
+    )
     hidden = len(ordered) - 2 * MOST
     more = f"{hidden} more are in the table of all figures." if hidden > 0 else ""
     return shown + (paragraph(more, "note") if more else "")
