@@ -198,7 +198,7 @@ def test_what_stands_in_no_part_is_counted(capsys):
         "THR: 24 rows in sets of other sizes are not shown (parts under 20 rows).",
         "30 rows of other classes are not shown (parts under 20 rows).",
         "15 rows of other values of site are not shown (parts under 20 rows).",
-        "100 rows of other values of patient are not shown (parts under 20 rows).",
+        "100 rows of any value of patient are not shown (parts under 20 rows).",
     ]
 
 

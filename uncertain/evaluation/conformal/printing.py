@@ -62,8 +62,8 @@ def print_conformal(
         method  goal  coverage  95% interval    p     classes in a set
         THR      0.9     0.890  [0.800, 0.950]  0.70  1.40 [1.30, 1.50]
         THR: as promised
-        90 rows in sets of other sizes are not shown (parts under 20 rows).
-        90 rows of other classes are not shown (parts under 20 rows).
+        90 rows in sets of any size are not shown (parts under 20 rows).
+        90 rows of any class are not shown (parts under 20 rows).
     """
     console = console or Console()
     keys = dict.fromkeys((row.task, row.split, row.source, row.training) for row in results)
@@ -131,14 +131,26 @@ def _missing(
         shown.setdefault(column, {})[_part(row)] = row.n
     if kind == "group":
         columns = dict.fromkeys([*by, *shown])
-        named = [(f"of other values of {c}" if c else "of other groups", c) for c in columns]
+        named = [
+            (f"of other values of {c}", f"of any value of {c}", c)
+            if c
+            else ("of other groups", "of any group", c)
+            for c in columns
+        ]
     elif size == "set_size":
-        named = [("in sets of other sizes" if kind == "size" else "of other classes", "")]
+        named = [
+            ("in sets of other sizes", "in sets of any size", "")
+            if kind == "size"
+            else ("of other classes", "of any class", "")
+        ]
     elif kind == "size" and (parts or 0 < n < STRATA * (FEWEST - 1) + 1):
-        named = [("in other quarters of the widths", "")]
+        named = [("in other quarters of the widths", "in any quarter of the widths", "")]
     else:  # Widths that are all the same, or infinite, are in no quarters.
         named = []
-    found = [(words, n - sum(shown.get(column, {}).values())) for words, column in named]
+    found = [
+        (other if column in shown else every, n - sum(shown.get(column, {}).values()))
+        for other, every, column in named
+    ]
     return [(words, missing) for words, missing in found if missing > 0]
 
 
