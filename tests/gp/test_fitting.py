@@ -102,6 +102,8 @@ def test_priors_pull_parameters_and_say_so_where_they_are_wrong() -> None:
     assert float(model.log_noise.detach()) == pytest.approx(-1, abs=0.02)
     with pytest.raises(ValueError, match="`priors` should be of the model's parameters"):
         fit(model, data(), priors={"noise": tight})
+    with pytest.raises(ValueError, match=r"`priors\['log_noise'\]` should have one entry.*\(2,\)"):
+        fit(model, data(), priors={"log_noise": torch.distributions.Normal(torch.zeros(2), 1.0)})
     with pytest.raises(TypeError, match="should be a Distribution"):
         objective_of(model, {"log_noise": 1.0})
 

@@ -32,7 +32,7 @@ def objective_of(model: nn.Module, priors: Priors | None) -> training.Objective:
 
     Raises:
         TypeError: For a prior that is no distribution.
-        ValueError: For a name that the model does not have.
+        ValueError: For a name that the model does not have, or a prior of another shape.
     """
     own = training.term("objective", default_objective(model))
     if not priors:
@@ -47,12 +47,26 @@ def objective_of(model: nn.Module, priors: Priors | None) -> training.Objective:
             raise TypeError(
                 f"`priors[{name!r}]` should be a Distribution, got {type(prior).__name__}."
             )
+        _check_entries(name, prior, parameters[name])
 
     def prior_a_row(batch: training.Batch) -> Tensor:
         logs = [prior.log_prob(parameters[name]).sum() for name, prior in priors.items()]
         return -torch.stack(logs).sum() / batch.total
 
     return own + training.term("prior", prior_a_row)
+
+
+def _check_entries(name: str, prior: Distribution, parameter: Tensor) -> None:
+    """Refuse a prior whose numbers do not fit the parameter's: it would count some of them twice."""
+    shape, wanted = tuple(prior.batch_shape + prior.event_shape), tuple(parameter.shape)
+    fits = len(shape) <= len(wanted) and all(
+        n in (1, m) for n, m in zip(shape[::-1], wanted[::-1], strict=False)
+    )
+    if not fits:
+        raise ValueError(
+            f"`priors[{name!r}]` should have one entry, or those of the parameter, {wanted}, got shape "
+            f"{shape}."
+        )
 
 
 def named_priors(priors: Priors | None) -> training.Callback:
