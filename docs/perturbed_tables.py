@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from results_tables import markdown_table
+
 MARK = re.compile(r"<!-- (\w+): (gains|parts|scores|views) -->")
 CONTROL = "_gain_over_prototype"
 COLUMNS = {
@@ -82,12 +84,12 @@ def _gains(held: Figures) -> str:
         for model, name in MODELS.items()
         if f"{model}{CONTROL}_severe" in held
     ]
-    return _table(["gain over prototypes of", *COLUMNS.values(), "severe NLL"], rows)
+    return markdown_table(["gain over prototypes of", *COLUMNS.values(), "severe NLL"], rows)
 
 
 def _parts(held: Figures) -> str:
     rows = [[name, *_line(held, part)] for part, name in PARTS.items() if f"{part}_severe" in held]
-    return _table(["gain of", *COLUMNS.values(), "severe NLL"], rows)
+    return markdown_table(["gain of", *COLUMNS.values(), "severe NLL"], rows)
 
 
 def _scores(held: Figures) -> str:
@@ -104,7 +106,7 @@ def _scores(held: Figures) -> str:
     heads = [
         f"{s}, {by}" for s in ("AUGRC", "AUGRC of clean rows", "held-out AUROC") for by in ends
     ]
-    return _table(["model", *heads], rows)
+    return markdown_table(["model", *heads], rows)
 
 
 def _views(held: Figures) -> str:
@@ -113,7 +115,7 @@ def _views(held: Figures) -> str:
         value = held.get(f"wasserstein_4{number}_clean_0_accuracy")
         heads.append(number.replace("_asked_", "") or "the row itself")
         cells.append(_number(100 * value if isinstance(value, float) else None, 1))
-    return _table(heads, [cells])
+    return markdown_table(heads, [cells])
 
 
 def _line(held: Figures, start: str) -> list[str]:
@@ -133,11 +135,6 @@ def _number(value: float | str | None, digits: int) -> str:
     if not isinstance(value, int | float) or math.isnan(value):
         return "-"
     return f"{value:.{digits}f}"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 _KINDS = {"gains": _gains, "parts": _parts, "scores": _scores, "views": _views}

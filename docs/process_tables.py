@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from results_tables import markdown_table
+
 MARK = re.compile(r"<!-- uci (develop|confirm): (nll|crps|goals) -->")
 MODELS = {
     "thin_deep_gp_1": "thin and deep, one layer",
@@ -87,7 +89,7 @@ def scores(held: Mapping[str, Figures], score: str) -> str:
         "CPU seconds a fit, at most",
         *(_number(f.get("seconds_a_fit"), 0) for f in held.values()),
     ]
-    return _table(["", *(SETS[name] for name in held)], [*rows, splits, seconds])
+    return markdown_table(["", *(SETS[name] for name in held)], [*rows, splits, seconds])
 
 
 def goals(held: Mapping[str, Figures]) -> str:
@@ -105,7 +107,7 @@ def goals(held: Mapping[str, Figures]) -> str:
                 _interval(figures, "depth_3_minus_1"),
             ]
         )
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def _score(figures: Figures, model: str, score: str) -> str:
@@ -130,8 +132,3 @@ def _interval(figures: Figures, name: str) -> str:
 
 def _number(value: object, digits: int) -> str:
     return f"{value:.{digits}f}" if isinstance(value, int | float) else "-"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -117,7 +117,7 @@ def _by_metric(rows: Iterable[Row], columns: Sequence[tuple[str, str, str]], *, 
         [source, *(_cell(found.get((source, metric, variant))) for metric, variant, _ in used)]
         for source in sources
     ]
-    return _markdown([first, *(title for *_, title in used)], body)
+    return markdown_table([first, *(title for *_, title in used)], body)
 
 
 def _by_partner(rows: Sequence[Row]) -> str:
@@ -134,7 +134,7 @@ def _by_partner(rows: Sequence[Row]) -> str:
         for source, score in lines
     ]
     titles = [partner.removeprefix("ood:") + _mark(reasons[partner]) for partner in partners]
-    return _markdown(["model, score", *titles], body)
+    return markdown_table(["model, score", *titles], body)
 
 
 def _mark(reason: str) -> str:
@@ -162,7 +162,8 @@ def _cell(row: Row | None) -> str:
     return f"{figure(row)} {interval(row)}".strip() + letters
 
 
-def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [header, ["---"] * len(header), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
