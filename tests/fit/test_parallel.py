@@ -262,9 +262,14 @@ SCENARIOS = (
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
+def folder(tmp_path_factory):
+    """Where the ranks write."""
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def ranks(folder):
     """Return both ranks' results of every scenario, each in its own folder."""
-    folder = tmp_path_factory.mktemp("ranks")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -339,6 +344,6 @@ def test_all_ranks_refuse(ranks):
         assert "`batch_size` should be at least the number of ranks, 2, got 1" in rank["small"]
 
 
-def test_only_rank_0_writes(ranks, tmp_path_factory):
-    (path,) = tmp_path_factory.getbasetemp().glob("ranks0/resumed/terms.jsonl")
-    assert len(path.read_text().splitlines()) == 4  # steps 3 to 6
+def test_only_rank_0_writes(ranks, folder):
+    terms = (folder / "resumed" / "terms.jsonl").read_text()
+    assert len(terms.splitlines()) == 4  # steps 3 to 6
