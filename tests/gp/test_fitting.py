@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,29 @@ def test_held_out_rows_train_nothing_until_the_end() -> None:
     other = fit(model, (x, wild), plan=plan, held_out=0.2, patience=20, seed=4)
     # The same standardisation, so that only training could tell them apart.
     np.testing.assert_allclose(usual.objective, other.objective, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        (gp.ThinDeepGP, "lbfgs"),
+        (gp.SparseGP, "lbfgs"),
+        (gp.DeepKernelGP, "adam"),
+        (gp.NonstationaryGP, "adam"),
+    ],
+)
+def test_rows_of_weight_zero_are_as_if_they_were_not_there(kind: Any, method: Any) -> None:
+    """In the closed form for all rows too: held-out rows have weight 0."""
+    x, y = data()
+    kept = torch.arange(60) < 45
+    whole = kind.from_data(x, y, num_inducing=8)
+    fewer = copy.deepcopy(whole)
+    fewer.rows = 45
+    plan = [Phase(4, rate=0.02, method=method)]
+    usual = fit(whole, (x, y, kept.double()), plan=plan, starts=0)
+    other = fit(fewer, (x[kept], y[kept]), plan=plan, starts=0)
+    np.testing.assert_allclose(usual.objective, other.objective, rtol=1e-9)
+    assert whole.rows == 60
 
 
 def test_it_stops_early_where_held_out_rows_get_worse() -> None:

@@ -166,7 +166,7 @@ def fit(
         extra = [*callbacks, until(limit), named_priors(priors)]
         if held.numel() and place == len(phases) - 1:
             extra.append(training.early_stopping(patience))
-        with _advice(folder):
+        with _advice(folder), _trained_on(model, int((rows[2] > 0).sum())):
             result = _train(
                 model,
                 rows,
@@ -216,6 +216,23 @@ def _race(
 def _run_ahead(run: Callable[[], Race], place: Path) -> Race:
     atomic.check_writable_directory(place, create=True)
     return run()
+
+
+@contextmanager
+def _trained_on(model: nn.Module, rows: int) -> Iterator[None]:
+    """Let a model know how many rows a batch has at most: those of weight 0 never come.
+
+    A batch of all rows has a bound and a posterior in closed form, and would not be known for one.
+    """
+    before = getattr(model, "rows", None)
+    if not isinstance(before, int):
+        yield
+        return
+    model.rows = rows  # type: ignore[assignment]  # no module
+    try:
+        yield
+    finally:
+        model.rows = before  # type: ignore[assignment]
 
 
 @contextmanager

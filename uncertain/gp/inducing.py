@@ -77,7 +77,7 @@ class InducingPointGP(ScaledModel):
         checks.check_range("rows", rows, 1)
         checks.check_range("rate", rate, 0, 1, open_low=True)
         checks.check_range("jitter", jitter, 0)
-        self.num_rows, self.noise, self.rate, self.jitter = rows, noise, rate, jitter
+        self.rows, self.noise, self.rate, self.jitter = rows, noise, rate, jitter
         self.likelihood = likelihood(noise)
         like = scaling.input_loc
         self.register_buffer("cross", like.new_zeros(count))
@@ -108,7 +108,7 @@ class InducingPointGP(ScaledModel):
         weight = batch.weight.to(y) * (batch.total / len(batch.weight))
         seen = self.sampled(x) if self.training else self.whitened(x)
         data = _statistics(seen, y, weight)
-        if self.training and len(weight) >= self.num_rows:
+        if self.training and len(weight) >= self.rows:
             bound, rate = collapsed_bound(data, self.noise_variance()), 1.0
         else:
             bound = uncollapsed_bound(data, self.noise_variance(), self.posterior())
@@ -194,7 +194,7 @@ class InducingPointGP(ScaledModel):
 
     def _common_arguments(self) -> dict[str, Any]:
         names = ("scaling", "noise", "rate", "jitter")
-        return {"rows": self.num_rows} | {name: getattr(self, name) for name in names}
+        return {"rows": self.rows} | {name: getattr(self, name) for name in names}
 
 
 def _statistics(seen: Whitened, y: Float[Tensor, " N"], weight: Float[Tensor, " N"]) -> Statistics:

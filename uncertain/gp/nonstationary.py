@@ -239,7 +239,7 @@ class NonstationaryGP(InducingPointGP):
 
     def fitting_plan(self) -> tuple[Phase, ...]:
         """Return how :func:`uncertain.gp.fit` fits it: by Adam, since its steps are noisy."""
-        return (Phase(1000, rate=0.02, batch_size=None if self.num_rows <= WHOLE else 1000),)
+        return (Phase(1000, rate=0.02, batch_size=None if self.rows <= WHOLE else 1000),)
 
     def constructor_arguments(self) -> dict[str, Any]:
         """Return what builds this module again, apart from its state."""

@@ -134,7 +134,7 @@ class SparseGP(InducingPointGP):
 
     def fitting_plan(self) -> tuple[Phase, ...]:
         """Return how :func:`uncertain.gp.fit` fits it: by L-BFGS while all rows go into a step."""
-        if self.num_rows <= WHOLE:
+        if self.rows <= WHOLE:
             return (Phase(8, method="lbfgs"),)
         return (Phase(1500, rate=0.02, batch_size=500),)
 
