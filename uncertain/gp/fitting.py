@@ -39,6 +39,7 @@ from uncertain.gp.training_data import checked_inputs, checked_targets
 _STARTS = 6
 _RACE = 0.9, 0.5
 """The share of the time that a race may take: where it sees all rows, and where it sees some."""
+_SCORES, _PART = 10, 20
 _TIME, _HELD_OUT = "time", "early stopping"
 
 
@@ -75,7 +76,7 @@ def fit(
     starts: int | None = None,
     priors: Priors | None = None,
     held_out: float = 0.0,
-    patience: int = 10,
+    patience: int | None = None,
     cpu_seconds: float | None = None,
     progress: bool = False,
     folder: atomic.StrPath | None = None,
@@ -99,7 +100,8 @@ def fit(
             posterior density; each entry has the same. They act in the phases, not in the race.
         held_out: The share of rows, in [0, 1), drawn at random, that the last phase is stopped by:
             they train nothing until the end, when the posterior is conditioned on them too.
-        patience: Stop after this many scores in a row without a better one.
+        patience: Stop after this many scores in a row without a better one, at least 1; they are made once
+            in every pass over the rows. By default a twentieth of those in the phase, at least 10.
         cpu_seconds: How much CPU time of this process, over all of its threads, it may take, above 0.
             The race is shortened to fit, learning rates fall by the time rather than the steps where
             that is sooner, and the model ends at the best parameters so far, whatever phase is left.
@@ -143,6 +145,8 @@ def fit(
     usual = after_race(len(x)) if raced else plan_of(model, len(x))
     phases = checked_plan(usual if plan is None else plan)
     checks.check_range("held_out", held_out, 0, 1, open_high=True)
+    if patience is not None:
+        checks.check_range("patience", patience, 1)
     if cpu_seconds is not None:
         checks.check_range("cpu_seconds", cpu_seconds, 0, open_low=True)
     limit = Limit(cpu_seconds)
@@ -165,7 +169,7 @@ def fit(
             break
         extra = [*callbacks, until(limit), named_priors(priors)]
         if held.numel() and place == len(phases) - 1:
-            extra.append(training.early_stopping(patience))
+            extra.append(training.early_stopping(patience or _patience(phase, len(x) - len(held))))
         with _advice(folder), _trained_on(model, int((rows[2] > 0).sum())):
             result = _train(
                 model,
@@ -335,6 +339,12 @@ def _split(rows: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
     kept = torch.ones(rows, dtype=torch.bool)
     kept[order[:count]] = False
     return kept, order[:count].sort().values
+
+
+def _patience(phase: Phase, rows: int) -> int:
+    """Return how many scores may pass without a better one: a step of all rows changes little."""
+    share = min(1.0, (phase.batch_size or rows) / rows)
+    return max(_SCORES, round(phase.steps * share / _PART))
 
 
 def _kept(folder: atomic.StrPath | None, place: int) -> list[training.Callback]:

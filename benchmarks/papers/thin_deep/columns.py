@@ -21,7 +21,7 @@ MEMBERS = 512
 """Members of every mixture that stands for an integral."""
 _EXACT_TRAINED, _EXACT_CONDITIONED = 2000, 10_000
 _NETWORKS = 5
-_HELD_OUT, _PATIENCE = 0.1, 50
+_HELD_OUT = 0.1
 
 Predictor = Callable[[Tensor], Distribution]
 
@@ -121,7 +121,7 @@ def compositional_deep_gp(task: Task) -> Predictor:
 def deep_kernel(task: Task) -> Predictor:
     """A perceptron under a sparse process, stopped by a tenth of the training rows."""
     model = gp.DeepKernelGP.from_data(task.x, task.y, seed=task.seed)
-    return _fitted(model, task, held_out=_HELD_OUT, patience=_PATIENCE)
+    return _fitted(model, task, held_out=_HELD_OUT)
 
 
 def nonstationary_gp(task: Task) -> Predictor:
