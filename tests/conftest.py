@@ -5,6 +5,7 @@ Nothing here changes what the library does: it makes the runs equal and the mist
 
 import gc
 import os
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ os.environ.update(
 
 import hypothesis
 import jaxtyping
+import numpy as np
 import pytest
 import torch
 
@@ -69,6 +71,36 @@ def pytest_collection_finish() -> None:
     """Leave modules and tests out of every later pass of the garbage collector."""
     gc.freeze()
     gc.enable()
+
+
+def begin_generators_anew() -> None:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  (the global generator is what it is about)
+    # `torch.manual_seed` would keep a stack trace a call, for the day that CUDA starts.
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Let nothing that a test draws hang on what ran before it in its process."""
+    begin_generators_anew()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> Iterator[object]:
+    """Let a shared fixture draw the same whichever test asks for it first, and leave no trace."""
+    if fixturedef.scope == "function":
+        return (yield)
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    begin_generators_anew()
+    try:
+        return (yield)
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,11 +1,14 @@
-"""The promise of the data tests: skipped and counted without data, failed where data are required."""
+"""Data tests are skipped and counted, or fail where data are required; no draw hangs on another test."""
 
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 TESTS = """
@@ -62,3 +65,30 @@ def test_data_tests_are_counted_or_fail(tmp_path, environment, with_file, expect
     output = run(tmp_path, **environment)
     for text in expected:
         assert text in output
+
+
+def drawn() -> tuple[float, float, float]:
+    return random.random(), np.random.random(), torch.rand(()).item()  # noqa: NPY002
+
+
+FIRST = (
+    random.Random(0).random(),
+    np.random.RandomState(0).random_sample(),
+    torch.rand((), generator=torch.Generator().manual_seed(0)).item(),
+)
+
+
+@pytest.fixture(scope="module")
+def shared() -> tuple[float, float, float]:
+    return drawn()
+
+
+@pytest.mark.parametrize("turn", range(2))
+def test_every_test_begins_with_the_same_generators(turn):
+    assert drawn() == FIRST
+
+
+@pytest.mark.parametrize("turn", range(2))
+def test_a_shared_fixture_draws_the_same_for_all_and_leaves_no_trace(shared, turn):
+    assert shared == FIRST
+    assert drawn() == FIRST

@@ -2,9 +2,9 @@
 
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ def test_the_block_is_short():
 def test_the_block_runs_offline_and_prints_a_table(tmp_path):
     # Any address is unreachable behind this proxy, so a download would fail.
     offline = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
-    start = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     result = subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", BLOCKS[0]],
         cwd=tmp_path,
@@ -31,7 +31,7 @@ def test_the_block_runs_offline_and_prints_a_table(tmp_path):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stderr
@@ -39,7 +39,8 @@ def test_the_block_runs_offline_and_prints_a_table(tmp_path):
     lines = result.stdout.splitlines()
     assert {"metric", "value"} <= set(lines[0].split())
     assert {"accuracy", "nll", "ece_debiased"} <= {word for line in lines for word in line.split()}
-    assert time.monotonic() - start < 60
+    # Of its own: on a busy machine a clock on the wall would tell of the others.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 30
     assert not list(tmp_path.iterdir())
 
 
