@@ -107,10 +107,12 @@ def gone(process: int) -> bool:
 def test_orphans_end_with_their_parent(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib\n"
+        "from uncertain.benchmark import pool\n"
         "from uncertain.benchmark.pool import Job, execute\n"
         "from uncertain.terminal import Console\n"
         "from tests.benchmark.test_pool import sleep\n"
         "if __name__ == '__main__':\n"
+        "    pool._PRELOADED = ['torch']  # a worker that sleeps needs no more\n"
         "    folder = pathlib.Path(sys.argv[1])\n"
         "    jobs = [Job(n, sleep, (folder / n,)) for n in ('a', 'b')]\n"
         "    execute(jobs, title='t', workers=2, console=Console(quiet=True))\n"
