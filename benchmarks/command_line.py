@@ -89,11 +89,13 @@ def measure(figures: harness.Figures, *, quick: bool) -> None:
             "evaluation": command("-c", "import uncertain.evaluation"),
             "nothing": command("-c", "pass"),
         },
+        rounds=harness.MIN_ROUNDS if quick else 7,
         clock=harness.children_time,
         least_seconds=0,
     )
     figures.add_times("import", imports, baseline="numpy")
     sizes = [10_000] if quick else [10_000, 1_000_000]
+    rounds = 1 if quick else ROUNDS
     with tempfile.TemporaryDirectory() as folder:
         for rows in sizes:
             path = Path(folder, f"{rows}.npz")
@@ -103,7 +105,7 @@ def measure(figures: harness.Figures, *, quick: bool) -> None:
             for name, arguments in {"json": table, "json_and_report": page}.items():
                 key = f"evaluate_{rows}_{name}"
                 # The first one reads files that the others find in memory.
-                runs = [one_run("-m", "uncertain.cli", *arguments) for _ in range(ROUNDS + 1)][1:]
+                runs = [one_run("-m", "uncertain.cli", *arguments) for _ in range(rounds + 1)][1:]
                 figures.add_times(key, {"cpu": [run.cpu for run in runs]})
                 wall = statistics.median(run.wall for run in runs)
                 figures.add(f"{key}_wall_seconds", wall, "s wall")

@@ -2,7 +2,7 @@
 
 1,280 pairs: 128 rows by 10 classes, as in a step of training. POT's figure is its batched
 ``bures_wasserstein_distance`` squared, given matrices, with gradients for what ours has gradients for.
-With --quick d stops at 16.
+With --quick d stops at 16, rows and images are a quarter, and each round is one call.
 
 ratio_vs_pot_full_d2 ... _d64
     POT's CPU time over ours, covariances and means of both sides trained.
@@ -44,6 +44,7 @@ from uncertain.fit import Batch
 from uncertain.wasserstein import Perturbed, WassersteinClassifier
 
 ROWS, CLASSES = 128, 10
+IMAGES = 64
 SIZES = (2, 4, 8, 16, 32, 64)
 
 
@@ -136,26 +137,29 @@ def candidates(a: Gaussians, b: Gaussians) -> dict[str, tuple[Callable[[], Tenso
 
 def measure(figures: harness.Figures, *, quick: bool) -> None:
     """Time every kind in every size against POT."""
-    sizes = SIZES[:4] if quick else SIZES
+    sizes, rows = (SIZES[:4], ROWS // 4) if quick else (SIZES, ROWS)
+    rounds, least_seconds = (harness.MIN_ROUNDS, 0.0) if quick else (7, 0.05)
     for d in sizes:
-        a, b = gaussians(ROWS, d, 0), gaussians(CLASSES, d, 1)
+        a, b = gaussians(rows, d, 0), gaussians(CLASSES, d, 1)
         for kind, (ours, theirs) in candidates(a, b).items():
-            times = harness.interleave({"ours": ours, "pot": theirs}, least_seconds=0.05)
+            times = harness.interleave(
+                {"ours": ours, "pot": theirs}, rounds=rounds, least_seconds=least_seconds
+            )
             figures.add(f"{kind}_d{d}_seconds", statistics.median(times["ours"]), "s")
             figures.add(f"pot_{kind}_d{d}_seconds", statistics.median(times["pot"]), "s")
             found = harness.ratio(times["pot"], times["ours"])
             figures.add(f"ratio_vs_pot_{kind}_d{d}", found.value, f"x (spread {found.spread:.0%})")
             if kind == "diag" and d == 16:
                 figures.add("ratio_vs_pot_diag", found.value, "x")
-    _memory_and_gaps(figures, sizes[-1])
-    _training_steps(figures)
+    _memory_and_gaps(figures, rows, sizes[-1])
+    _training_steps(figures, IMAGES // 4 if quick else IMAGES, rounds)
 
 
-def training_step(model: torch.nn.Module) -> Callable[[], None]:
+def training_step(model: torch.nn.Module, images: int) -> Callable[[], None]:
     """Return a call that makes one step on a fixed batch of images."""
     generator = torch.Generator().manual_seed(0)
-    x, y = torch.rand(64, 1, 28, 28, generator=generator), torch.arange(64) % CLASSES
-    batch = Batch(x, y, torch.ones(64), torch.arange(64), 64.0)
+    x, y = torch.rand(images, 1, 28, 28, generator=generator), torch.arange(images) % CLASSES
+    batch = Batch(x, y, torch.ones(images), torch.arange(images), float(images))
     optimizer = torch.optim.Adam(model.parameters())
     objective: Callable[[Batch], Tensor] = model.train().objective  # type: ignore[assignment]
 
@@ -167,17 +171,17 @@ def training_step(model: torch.nn.Module) -> Callable[[], None]:
     return run
 
 
-def _training_steps(figures: harness.Figures) -> None:
+def _training_steps(figures: harness.Figures, images: int, rounds: int) -> None:
     def network() -> torch.nn.Module:
         return baselines.convolutional((1, 28, 28), CLASSES, seed=0)
 
-    steps = {"cross_entropy": training_step(baselines.Softmax(network()))}
+    steps = {"cross_entropy": training_step(baselines.Softmax(network()), images)}
     for particles in (1, 2, 4, 8):
         body, last = baselines.split_network(network())
         inputs = Perturbed(_same, train_particles=(particles,)) if particles > 1 else None
         model = WassersteinClassifier(body, last.in_features, CLASSES, inputs=inputs)
-        steps[f"m{particles}"] = training_step(model)
-    times = harness.interleave(steps)
+        steps[f"m{particles}"] = training_step(model, images)
+    times = harness.interleave(steps, rounds=rounds)
     for name, series in times.items():
         figures.add(f"step_{name}_seconds", statistics.median(series), "s")
     found = harness.ratio(times["m1"], times["cross_entropy"])
@@ -191,8 +195,8 @@ def _same(x: Tensor, generator: torch.Generator) -> Tensor:
     return x
 
 
-def _memory_and_gaps(figures: harness.Figures, d: int) -> None:
-    a, b = gaussians(ROWS, d, 0), gaussians(CLASSES, d, 1)
+def _memory_and_gaps(figures: harness.Figures, rows: int, d: int) -> None:
+    a, b = gaussians(rows, d, 0), gaussians(CLASSES, d, 1)
     exact = pot(*(value.double() for value in (a.mean, a.cov, b.mean, b.cov)))
     for kind, (ours, theirs) in candidates(a, b).items():
         figures.add(f"{kind}_d{d}_extra_mib", harness.peak_extra_memory(ours), "MiB")

@@ -30,7 +30,7 @@ ood_sketch_ratio_vs_torchmetrics, ood_sketch_bound
 ood_stream_rows, ood_stream_state_mib, ood_stream_seconds
     Rows streamed into one histogram, a piece of 1e6 at a time, and the size of its state at the end.
 
-With --quick the sizes are a twentieth and the names stay, so that a script can read either.
+With --quick the sizes are a hundredth and the names stay, so that a script can read either.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def peers(p: Array, labels: Labels, scores: int) -> Callable[[], object]:
 
 def report(figures: harness.Figures, *, quick: bool) -> None:
     """Time the whole report, its memory, and the peers."""
-    rows = 50_000 if quick else 1_000_000
+    rows = 10_000 if quick else 1_000_000
     p, labels = predictions(rows)
     case = evaluation.Predictions(ArrayDistribution("categorical", {"probs": p}), labels)
     figures.add("report_rows", rows)
@@ -149,7 +149,7 @@ def report(figures: harness.Figures, *, quick: bool) -> None:
 
 def many_classes(figures: harness.Figures, *, quick: bool) -> None:
     """Time a report of a thousand classes against one read of its array."""
-    rows = 5_000 if quick else 100_000
+    rows = 1_000 if quick else 100_000
     p, labels = predictions(rows, 1000)
     case = evaluation.Predictions(ArrayDistribution("categorical", {"probs": p}), labels)
     times = harness.interleave(
@@ -157,7 +157,7 @@ def many_classes(figures: harness.Figures, *, quick: bool) -> None:
     )
     figures.add("report_1e5x1000_seconds", statistics.median(times["ours"]), "s CPU")
     _ratio(figures, "report_1e5x1000_over_sum", times["ours"], times["sum"])
-    few = 1_000 if quick else 20_000
+    few = 200 if quick else 20_000
     classwise = harness.interleave(
         {"ours": lambda: ece(p[:few], labels[:few], mode="classwise")}, rounds=5
     )
@@ -167,7 +167,7 @@ def many_classes(figures: harness.Figures, *, quick: bool) -> None:
 
 def bootstrap(figures: harness.Figures, *, quick: bool) -> None:
     """Time the replicates of the ranking figures against the figures themselves."""
-    rows = 50_000 if quick else 1_000_000
+    rows = 10_000 if quick else 1_000_000
     p, labels = predictions(rows)
     doubt, wrong = 1 - p.max(axis=1).astype(np.float64), p.argmax(axis=1) != labels
     ties = ranking_sums.tie_table(*canonical_rows(doubt, wrong)[:2])
@@ -187,7 +187,7 @@ def bootstrap(figures: harness.Figures, *, quick: bool) -> None:
 
 def ood(figures: harness.Figures, *, quick: bool) -> None:
     """Time the OOD metric set, exact and streamed, against the peers' functions."""
-    rows = 500_000 if quick else 10_000_000
+    rows = 100_000 if quick else 10_000_000
     scores, strange = ood_scores(rows)
     figures.add("ood_rows", rows)
 
@@ -222,7 +222,7 @@ def ood(figures: harness.Figures, *, quick: bool) -> None:
 
 def ood_stream(figures: harness.Figures, *, quick: bool) -> None:
     """Stream a hundred million scores through one state."""
-    pieces = 5 if quick else 100
+    pieces = 1 if quick else 100
     state = RankHistogram()
     seconds = 0.0
     for seed in range(pieces):

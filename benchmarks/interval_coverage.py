@@ -1,7 +1,7 @@
 """How often do the intervals cover the truth? A table of nominal 95 % intervals, by simulation.
 
 Every cell draws data with a known truth again and again and counts the intervals that hold it:
-2,000 repetitions, or 40 with ``--quick``. A figure below 0.93 is a fault. Beside the calibration
+2,000 repetitions, or 4 with ``--quick``. A figure below 0.93 is a fault. Beside the calibration
 intervals stands what a percentile bootstrap of the plug-in ECE would have covered: nothing, where
 the model is calibrated, which is why the plug-in ECE has no interval.
 
@@ -29,7 +29,7 @@ from uncertain.evaluation.comparison import compare_methods
 from uncertain.evaluation.ranking import ranking_estimates
 from uncertain.intervals import Estimate, mean_ranks, proportion
 
-REPETITIONS, QUICK_REPETITIONS = 2000, 40
+REPETITIONS, QUICK_REPETITIONS = 2000, 4
 REPLICATES = 500
 Part = Callable[[harness.Figures, int], None]
 

@@ -5,7 +5,8 @@ Axis letters: ``N`` rows, ``B`` bins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -67,13 +68,20 @@ class World:
         """Return the binned calibration error, from the expected gap of many confidences."""
         if self.gap == 0:
             return 0.0
-        p = _draw(self.confidences, np.random.default_rng(99), rows)
-        number = np.minimum((p * BINS).astype(int), BINS - 1)
-        gap = np.bincount(number, p - self.frequency(p), BINS) / rows
-        share = np.bincount(number, minlength=BINS) / rows
+        # Whether rows come in groups does not matter to what is expected of each.
+        gap, share = _gaps_and_shares(replace(self, cluster=1, correlation=0.0), rows)
         if norm == "l1":
             return float(np.abs(gap).sum())
         return float(np.sqrt((gap[share > 0] ** 2 / share[share > 0]).sum()))
+
+
+@functools.cache
+def _gaps_and_shares(world: World, rows: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each bin's gap and share of the rows, (B,) both."""
+    p = _draw(world.confidences, np.random.default_rng(99), rows)
+    number = np.minimum((p * BINS).astype(int), BINS - 1)
+    gap = np.bincount(number, p - world.frequency(p), BINS) / rows
+    return gap, np.bincount(number, minlength=BINS) / rows
 
 
 def two_classes(
