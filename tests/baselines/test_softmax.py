@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uncertain.baselines import Softmax
+from uncertain.baselines import EvidentialClassification, Softmax
+from uncertain.baselines.softmax import cross_entropies
 from uncertain.fit import Batch
 from uncertain.predictive import log_prob
 
@@ -61,3 +62,19 @@ def test_a_hopeless_class_scores_what_it_is() -> None:
 def test_what_is_no_table_of_logits_is_refused(output: object, kind: type, message: str) -> None:
     with pytest.raises(kind, match=message):
         Softmax(Fixed(output))(torch.zeros(2, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.int64])
+def test_labels_may_have_any_integer_dtype(dtype: torch.dtype) -> None:
+    logits, labels = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), [0, 2, 1, 1]
+    wanted = F.cross_entropy(logits, torch.tensor(labels), reduction="none")
+    assert torch.equal(cross_entropies(logits, torch.tensor(labels, dtype=dtype)), wanted)
+
+
+def test_labels_that_are_no_integers_are_refused() -> None:
+    message = r"class indices of an integer dtype, got torch.float32 of shape \(2,\): y.long()"
+    x, y = torch.zeros(2, 3), torch.tensor([0.0, 1.0])
+    batch = Batch(x, y, torch.ones(2), torch.arange(2), total=2.0)
+    for model in (Softmax(nn.Linear(3, 2)), EvidentialClassification(nn.Linear(3, 2))):
+        with pytest.raises(TypeError, match=message):
+            model.objective(batch)

@@ -14,6 +14,7 @@ from torch.distributions import Categorical
 
 from uncertain import checks
 from uncertain.baselines.features import class_means, feature_rows, widened
+from uncertain.baselines.softmax import cross_entropies
 from uncertain.fit import Batch
 from uncertain.predictive.classes import categorical
 
@@ -90,7 +91,7 @@ class CosineHead(nn.Module):
 
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the weighted mean cross-entropy of a batch, in nats."""
-        return batch.mean(F.cross_entropy(self._logits(batch.x), batch.y, reduction="none"))
+        return batch.mean(cross_entropies(self._logits(batch.x), batch.y))
 
     def score(self, features: Float[Tensor, "N D"]) -> Float[Tensor, " N"]:
         """Return one minus the largest cosine, in [0, 2]: larger for less certain."""

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, MixtureSameFamily
 
 from uncertain import checks
-from uncertain.baselines.softmax import logits_of
+from uncertain.baselines.softmax import cross_entropies, logits_of
 from uncertain.fit import Batch
 from uncertain.predictive import log_prob, mixture
 from uncertain.predictive.classes import categorical
@@ -100,7 +99,7 @@ class MonteCarloDropout(nn.Module):
         output = self.network(batch.x)
         if isinstance(output, Distribution):
             return batch.mean(-log_prob(output, batch.y))
-        return batch.mean(F.cross_entropy(logits_of(output), batch.y, reduction="none"))
+        return batch.mean(cross_entropies(logits_of(output), batch.y))
 
     def _member(self, modules: list[nn.Module], x: Any, member: int) -> Any:
         calls: dict[str, int] = {}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from uncertain import checks
-from uncertain.baselines.softmax import logits_of
+from uncertain.baselines.softmax import class_indices, logits_of
 from uncertain.fit import Batch
 from uncertain.predictive import DirichletCategorical, StudentTMarginal
 from uncertain.predictive.standardisation import checked_standardisation, standardisation
@@ -69,7 +69,7 @@ class EvidentialClassification(nn.Module):
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the weighted mean of the expected squared error and the regulariser."""
         alpha = 1 + F.softplus(logits_of(self.network(batch.x)))
-        y = F.one_hot(batch.y.long(), alpha.shape[1]).to(alpha)
+        y = F.one_hot(class_indices(batch.y), alpha.shape[1]).to(alpha)
         whole = alpha.sum(-1, keepdim=True)
         mean = alpha / whole
         error = ((y - mean).square() + mean * (1 - mean) / (whole + 1)).sum(-1)

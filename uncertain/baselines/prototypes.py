@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from uncertain import checks
 from uncertain.baselines.features import class_means, feature_rows, squared_distances, widened
+from uncertain.baselines.softmax import cross_entropies
 from uncertain.fit import Batch
 from uncertain.predictive.classes import categorical
 
@@ -102,7 +102,7 @@ class PrototypeHead(nn.Module):
 
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the weighted mean cross-entropy of a batch, in nats."""
-        return batch.mean(F.cross_entropy(self._logits(batch.x), batch.y, reduction="none"))
+        return batch.mean(cross_entropies(self._logits(batch.x), batch.y))
 
     def score(self, features: Float[Tensor, "N D"]) -> Float[Tensor, " N"]:
         """Return the squared distance to the nearest prototype: larger for less certain."""

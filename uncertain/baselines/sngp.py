@@ -17,6 +17,7 @@ from torch.distributions import Categorical
 from uncertain import checks
 from uncertain.baselines.batch_ensemble import LAYERS
 from uncertain.baselines.features import row_weights
+from uncertain.baselines.softmax import cross_entropies
 from uncertain.fit import Batch
 from uncertain.predictive.classes import categorical
 
@@ -119,7 +120,7 @@ class SNGP(nn.Module):
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the weighted mean cross-entropy of the mean logits, in nats."""
         logits = self._logits(self._random(batch.x))
-        return batch.mean(F.cross_entropy(logits, batch.y, reduction="none"))
+        return batch.mean(cross_entropies(logits, batch.y))
 
     def score(self, x: Any) -> Float[Tensor, " N"]:
         """Return the mean variance of the logits: larger for less certain."""

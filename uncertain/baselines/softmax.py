@@ -43,10 +43,12 @@ class Softmax(nn.Module):
         return categorical(logits_of(self.network(x)))
 
     def objective(self, batch: Batch) -> Float[Tensor, ""]:
-        """Return the weighted mean cross-entropy of a batch, in nats."""
-        return batch.mean(
-            F.cross_entropy(logits_of(self.network(batch.x)), batch.y, reduction="none")
-        )
+        """Return the weighted mean cross-entropy of a batch, in nats.
+
+        Raises:
+            TypeError: For labels that are no integers.
+        """
+        return batch.mean(cross_entropies(logits_of(self.network(batch.x)), batch.y))
 
 
 def logits_of(output: Any) -> Float[Tensor, "N C"]:
@@ -62,3 +64,32 @@ def logits_of(output: Any) -> Float[Tensor, "N C"]:
     checks.check_shape("network(x)", output, ("N", "C"), hint="one logit a class")
     # Half precision would leave three digits of the probabilities.
     return output.to(torch.promote_types(output.dtype, torch.float32))
+
+
+def cross_entropies(logits: Float[Tensor, "N C"], y: Tensor) -> Float[Tensor, " N"]:
+    """Return the cross-entropy of every row, in nats.
+
+    Args:
+        logits: (N, C).
+        y: (N,) class indices of any integer dtype, or (N, C) floating, a share for every class.
+
+    Raises:
+        TypeError: For indices of a floating dtype.
+    """
+    shares = y.is_floating_point() and y.shape == logits.shape
+    values: Tensor = F.cross_entropy(logits, y if shares else class_indices(y), reduction="none")
+    return values
+
+
+def class_indices(y: Tensor) -> Tensor:
+    """Return labels of any integer dtype as int64.
+
+    Raises:
+        TypeError: For floating ones, of which 0.7 would become 0 in silence.
+    """
+    if y.is_floating_point() or y.is_complex():
+        raise TypeError(
+            f"`y` should be class indices of an integer dtype, got {y.dtype} of shape "
+            f"{tuple(y.shape)}: y.long() where it holds whole numbers."
+        )
+    return y.long()
