@@ -1,5 +1,7 @@
 """Coverage: at least 93 % in every cell of what the library promises."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,28 @@ from uncertain import intervals as iv
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unchecked")]
 
 
+FEW, MANY = 500, 2000
+
+
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def check_coverage(estimate: Callable[[int], iv.Estimate], truth: float, *, side: bool) -> None:
+    """Repeat 500 times, and go on to 2,000 where that does not show it by a deviation.
+
+    The full table has 2,000 repetitions in every cell (benchmarks/interval_coverage.py). A cell at the
+    side is held to what 500 can show, whatever they give.
+    """
+    required = simulate.REQUIRED
+    clear = (required * (1 - required) / FEW) ** 0.5
+    covered = simulate.coverage(estimate, truth, FEW)
+    if side:
+        assert covered >= required - 0.015
+    elif covered < required + clear:
+        share = FEW / MANY
+        rest = simulate.coverage(estimate, truth, MANY - FEW)
+        assert share * covered + (1 - share) * rest >= required
 
 
 @pytest.mark.parametrize("n", simulate.SIZES)
@@ -24,8 +46,7 @@ def test_clustered_accuracy_covers(p: float, n: int, cluster: int, correlation: 
         hits, groups = simulate.outcomes(r, p, n, cluster=cluster, correlation=correlation)
         return iv.proportion(hits, groups=groups)
 
-    repetitions, slack = (2000, 0.0) if cluster == 5 else (500, 0.015)
-    assert simulate.coverage(estimate, p, repetitions) >= simulate.REQUIRED - slack
+    check_coverage(estimate, p, side=cluster > 5)
 
 
 @pytest.mark.parametrize("n", simulate.SIZES)
@@ -41,7 +62,4 @@ def test_area_covers(area: float, n: int, kind: dict[str, object]) -> None:
         groups = sample.groups if "cluster" in kind else None
         return iv.delong(sample.scores, sample.positive, groups=groups)
 
-    # The full table has 2,000 repetitions in every cell (benchmarks/interval_coverage.py); here the
-    # side cells have fewer and are held to what such a sample can show.
-    repetitions, slack = (2000, 0.0) if not kind else (500, 0.015)
-    assert simulate.coverage(estimate, area, repetitions) >= simulate.REQUIRED - slack
+    check_coverage(estimate, area, side=bool(kind))
