@@ -40,8 +40,9 @@ def plain():
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """Run every test in a folder of its own."""
+    """Run every test in a folder of its own, and leave the path as it is: a verb may add to it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     return tmp_path
 
 

@@ -200,7 +200,7 @@ def test_no_order_of_rows_or_trainings_changes_a_bit_of_their_mean(order, listin
 
 
 @given(st.permutations(range(20)))
-@settings(max_examples=10, phases=PHASES)
+@settings(max_examples=5, phases=PHASES)
 def test_rows_with_ids_may_come_in_another_order_in_each_file(order):
     cases = [regressor(20, source=s, seed=i, row_ids=np.arange(20)) for i, s in enumerate("ab")]
     moved = [cases[0], cases[1].select(list(order))]
@@ -215,7 +215,7 @@ def test_no_order_of_sources_changes_a_bit(order):
 
 
 @given(st.lists(st.integers(1, 39), max_size=4, unique=True))
-@settings(max_examples=15, phases=PHASES)
+@settings(max_examples=6, phases=PHASES)
 def test_no_batching_changes_a_bit(cuts):
     case = classifier(40, noise=0.8)
     chunks = np.split(np.arange(40), sorted(cuts))
@@ -225,7 +225,7 @@ def test_no_batching_changes_a_bit(cuts):
 
 
 @given(st.lists(st.integers(1, 29), max_size=3, unique=True))
-@settings(max_examples=10, phases=PHASES)
+@settings(max_examples=4, phases=PHASES)
 def test_no_batching_of_a_torch_distribution_changes_a_bit(cuts):
     logits = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
     y = torch.arange(30) % 3
@@ -251,7 +251,7 @@ def doubled(case, times):
 
 
 @given(st.lists(st.integers(1, 3), min_size=24, max_size=24), st.integers(0, 99))
-@settings(max_examples=15, phases=PHASES)
+@settings(max_examples=6, phases=PHASES)
 def test_a_row_of_weight_two_counts_as_two_rows(times, seed):
     times = np.array(times)
     pairs = [

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 import torch
+from gpytorch.settings import max_eager_kernel_size
+from linear_operator import settings
 from torch import Tensor, nn
 
 from tests.gp.test_sampling import drawn
@@ -16,6 +18,13 @@ from uncertain.gp import botorch as module
 needs_botorch = pytest.mark.skipif(
     importlib.util.find_spec("botorch") is None, reason="BoTorch is not installed"
 )
+
+
+@pytest.fixture(autouse=True)
+def settings_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BoTorch sets some of GPyTorch's settings where it is imported, for whatever runs after it."""
+    for setting in (settings.cholesky_max_tries, settings.max_cholesky_size, max_eager_kernel_size):
+        monkeypatch.setattr(setting, "_global_value", setting._global_value)
 
 
 def data(rows: int = 25, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -152,12 +152,12 @@ def test_prediction_given_a_draw_is_gaussian_process_regression_on_the_bent_rows
 def sampled() -> gp.Sampled:
     x, y = data(10, 1)
     model = gp.ThinDeepGP.from_data(x, y, num_inducing=6)
-    return gp.sample_posterior(model, (x, y), draws=25, warmup=25, max_r_hat=None, members=20)
+    return gp.sample_posterior(model, (x, y), draws=12, warmup=15, max_r_hat=None, members=20)
 
 
 def test_it_gives_draws_a_predictor_and_diagnostics(sampled: gp.Sampled) -> None:
     assert {name: value.shape[0] for name, value in sampled.parameters.items()} == dict.fromkeys(
-        latent_rows.NAMES.values(), 50
+        latent_rows.NAMES.values(), 24
     )
     x, _ = data(3, 1, seed=1)
     prediction = sampled.model(x)
@@ -166,7 +166,7 @@ def test_it_gives_draws_a_predictor_and_diagnostics(sampled: gp.Sampled) -> None
     assert sampled.r_hat.keys() == sampled.effective.keys() >= {"log_noise", "log_density", "f"}
     assert sampled.unexplained == 0
     assert re.fullmatch(
-        r"Sampled\(50 draws, worst r-hat \S+ of \S+, \d+ divergences, .* s\)", f"{sampled}"
+        r"Sampled\(24 draws, worst r-hat \S+ of \S+, \d+ divergences, .* s\)", f"{sampled}"
     )
     # What the predictor holds are draws, from first to last.
     ends = sampled.parameters["log_noise"][[0, -1]]
