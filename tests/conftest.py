@@ -159,6 +159,15 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", before)
 
 
+@pytest.fixture(scope="module")
+def unchecked_module() -> Iterator[None]:
+    """Run a module as a user runs the library, where the annotations would be most of its time."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
+
+
 @pytest.fixture
 def float64() -> Iterator[torch.dtype]:
     """Make float64 torch's default for one test, and put the old default back."""

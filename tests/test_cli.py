@@ -9,7 +9,6 @@ import sys
 import zipfile
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as csv
@@ -30,12 +29,7 @@ REGRESSION = {"nll", "crps", "rmse", "mae", "coverage", "interval_score", "sharp
 FACTS = {"source", "split", "metric", "variant", "kind", "value", "low", "high", "n"}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def plain():
-    """As a user runs it: without the annotation hook."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+pytestmark = pytest.mark.usefixtures("unchecked_module")
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """What an import costs and what it leaves alone, each seen from a fresh interpreter."""
 
 import json
+import math
 import resource
 import statistics
 import subprocess
@@ -155,8 +156,8 @@ def test_evaluate_is_done_within_its_time(tmp_path, out, seconds):
     command = [sys.executable, "-m", "uncertain.cli", "evaluate"]
     command += [str(save(tmp_path / "p.npz", 10_000, 10)), "-q", "--json", str(tmp_path / "t.json")]
     command += ["--out", str(tmp_path / "r.html")] if out else []
-    spent = []
-    for _ in range(3):
+    spent = [math.inf]
+    while min(spent) >= seconds and len(spent) <= 3:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -20,6 +20,9 @@ from uncertain.benchmark.study import tasks_of
 from uncertain.evaluation import Results
 from uncertain.terminal import Console
 
+# Judging is checked in its own tests.
+pytestmark = pytest.mark.usefixtures("unchecked_module")
+
 SMALL = "tests.benchmark.small_models"
 IRIS = Task("iris", "classification", "iris", "mlp", 20, 40, batch_size=16)
 DIABETES = Task("diabetes", "regression", "diabetes", "mlp", 20, 40)
@@ -44,7 +47,9 @@ def times(folder: Path, pattern: str) -> dict[Path, int]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results, str]:
+def finished(
+    unchecked_module: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Results, str]:
     """Return the folder, the results and what was said of one run by two workers."""
     out = tmp_path_factory.mktemp("finished") / "run"
     stream = io.StringIO()
@@ -121,7 +126,6 @@ def test_a_plan_alone_writes_nothing(tmp_path: Path) -> None:
     assert "iris" in stream.getvalue()
 
 
-@pytest.mark.usefixtures("unchecked")
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     with held(tmp_path), pytest.raises(ValueError, match="another process is running in"):
         run([IRIS], models=["softmax"], seeds=1, out=tmp_path, console=QUIET)

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import math
 
-import jaxtyping
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -29,17 +28,11 @@ from uncertain.evaluation.predictions import Predictions
 from uncertain.evaluation.readers import read_predictions
 from uncertain.families import ArrayDistribution
 
+pytestmark = pytest.mark.usefixtures("unchecked_module")
+
 QUICK = {"replicates": 100}
 PHASES = (Phase.explicit, Phase.generate)
 """No shrinking: a judgement takes a tenth of a second, and a failing order is as good as another."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def plain():
-    """Without the annotation hook, which makes one judgement of many scalars cost seconds."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def bits(results):

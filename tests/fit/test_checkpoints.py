@@ -7,9 +7,6 @@ import os
 import pickle
 import re
 import signal
-import subprocess
-import sys
-import textwrap
 import warnings
 
 import numpy as np
@@ -20,6 +17,7 @@ from torch.utils.data import TensorDataset
 
 from tests.fit.models import Classes, classification, line, regression, same_bits, state_of
 from uncertain import atomic
+from uncertain.benchmark import pool
 from uncertain.fit import (
     CheckpointError,
     Hooks,
@@ -367,46 +365,39 @@ def test_a_directory_that_can_not_be_written(tmp_path):
     assert same_bits(before, state_of(model))  # found out before training
 
 
-SCRIPT = """
-import os, signal, sys
-sys.path.insert(0, {root!r})
-import torch
-torch.set_num_threads(1)
-from tests.fit.test_checkpoints import train, state_of
-from uncertain import atomic
-from uncertain.fit import Hooks
+def train_and_die(folder, where, count, mark):
+    """Train in this process, and kill it at the ``count``-th step, write or rename."""
+    torch.set_num_threads(1)
 
-folder, where, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    def die():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
-def die():
-    print("dying", flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
+    def kill_in(name, before):
+        function, calls = getattr(atomic, name), 0
 
-def kill_in(name, before):
-    function, calls = getattr(atomic, name), 0
-    def killing(*arguments):
-        nonlocal calls
-        calls += 1
-        if calls == count and before:
-            half = os.path.getsize(arguments[0]) // 2
-            os.truncate(arguments[0], half)  # as if the process had got this far
-            die()
-        result = function(*arguments)
-        if calls == count:
-            die()
-        return result
-    setattr(atomic, name, killing)
+        def killing(*arguments):
+            nonlocal calls
+            calls += 1
+            if calls == count and before:
+                half = os.path.getsize(arguments[0]) // 2
+                os.truncate(arguments[0], half)  # as if the process had got this far
+                die()
+            result = function(*arguments)
+            if calls == count:
+                die()
+            return result
 
-def killer(run):
-    if where == "write":
-        kill_in("_sync", True)
-    elif where == "renamed":
-        kill_in("_sync_directory", False)
-    return Hooks(step=lambda: die() if where == "step" and run.step == count else None)
+        setattr(atomic, name, killing)
 
-model, result = train(folder, killer)
-torch.save(state_of(model), sys.argv[4])
-"""
+    def killer(run):
+        if where == "write":
+            kill_in("_sync", True)
+        elif where == "renamed":
+            kill_in("_sync_directory", False)
+        return Hooks(step=lambda: die() if where == "step" and run.step == count else None)
+
+    train(folder, killer)
 
 
 @pytest.mark.slow
@@ -415,14 +406,13 @@ torch.save(state_of(model), sys.argv[4])
     [("step", 1), ("step", 6), ("write", 1), ("write", 4), ("write", 7), ("renamed", 3)],
 )
 def test_kill_minus_nine(tmp_path, where, count):
-    script = tmp_path / "train.py"
-    root = os.getcwd()
-    script.write_text(textwrap.dedent(SCRIPT.format(root=root)))
-    command = [sys.executable, str(script), str(tmp_path / "run"), where, str(count)]
-    killed = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert killed.stdout == "dying\n"
-    assert not (tmp_path / "out").exists()
+    # From the process that a benchmark's workers come from: it has imported torch, once for all.
+    arguments = (tmp_path / "run", where, count, tmp_path / "died")
+    process = pool._context().Process(target=train_and_die, args=arguments)
+    process.start()
+    process.join(timeout=300)
+    assert process.exitcode == -signal.SIGKILL
+    assert (tmp_path / "died").exists()
     for file in (tmp_path / "run").glob("[!.]*.pt"):
         load_checkpoint(file)  # every file that has its name is whole
     with warnings.catch_warnings():

@@ -39,6 +39,7 @@ def test_weighted_batches_reach_weighted_least_squares():
     torch.testing.assert_close(solution(model), least_squares(x, y, weight), atol=1e-9, rtol=0)
 
 
+@pytest.mark.usefixtures("unchecked")  # thousands of steps
 def test_minibatches_with_a_falling_rate_come_close():
     from uncertain.fit import cosine, schedule
 
@@ -165,6 +166,7 @@ def test_the_model_can_bring_its_objective():
     torch.testing.assert_close(model.weight.detach(), torch.full((1, 1), 3.0))
 
 
+@pytest.mark.usefixtures("unchecked")  # thousands of steps
 def test_an_objective_with_parameters_is_trained_too():
     class Scale(nn.Module):
         def __init__(self, model):
