@@ -44,7 +44,7 @@ def parameters(
 def drawn(x: Tensor, y: Tensor, members: int = 4, seed: int = 0) -> gp.SampledThinDeepGP:
     """A predictor of draws from the prior: the laws of a predictor ask no more."""
     plain = gp.ThinDeepGP.from_data(x, y, num_inducing=min(6, len(x)))
-    scaling = sampling._scaling(plain)
+    scaling = sampling.scaling_of(plain)
     some = parameters(members, len(x), inputs=x.shape[1], seed=seed)
     named = {latent_rows.NAMES[field]: value for field, value in some._asdict().items()}
     rows, target = scaling.inputs(x), scaling.target(y, len(y))
@@ -227,7 +227,7 @@ def test_what_does_not_fit_is_refused_in_words(unchecked: None) -> None:
     ask = gp.sample_posterior
     with pytest.raises(TypeError, match=r"one hidden layer.*got LayeredThinDeepGP"):
         ask(deep, (x, y))
-    with pytest.raises(ValueError, match=r"at most 9 rows for a Markov chain, got 10.*variational"):
+    with pytest.raises(ValueError, match=r"at most 9 rows where f is exact, got 10.*variational"):
         ask(model, (x, y), max_rows=9)
     with pytest.raises(TypeError, match=r"`data` should be \(x, y\), got 3"):
         ask(model, (x, y, y))  # type: ignore[arg-type]
@@ -254,4 +254,4 @@ def test_what_does_not_fit_is_refused_in_words(unchecked: None) -> None:
     with pytest.raises(ValueError, match=r"over all real numbers, got Gamma"):
         ask(model, (x, y), priors={"log_noise": Gamma(1.0, 1.0)})
     with pytest.raises(ValueError, match=r"`parameters` should be log_noise, .*got latent"):
-        gp.SampledThinDeepGP(x, y, {"latent": x}, scaling=sampling._scaling(model))
+        gp.SampledThinDeepGP(x, y, {"latent": x}, scaling=sampling.scaling_of(model))

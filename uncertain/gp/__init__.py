@@ -14,6 +14,7 @@ from uncertain.gp.encoded import EncodedInputs
 from uncertain.gp.encoding import Columns, Fill
 from uncertain.gp.factors import NotPositiveDefiniteError
 from uncertain.gp.fitting import Fitted, fit
+from uncertain.gp.laplace import Peak, laplace_posterior
 from uncertain.gp.layered import LayeredThinDeepGP
 from uncertain.gp.plans import Phase
 from uncertain.gp.psi_statistics import psi1, psi2, psi2_forms
@@ -51,12 +52,14 @@ __all__ = [
     "MetricField",
     "NonstationaryGP",
     "NotPositiveDefiniteError",
+    "Peak",
     "Phase",
     "Sampled",
     "SampledThinDeepGP",
     "SparseGP",
     "ThinDeepGP",
     "fit",
+    "laplace_posterior",
     "psi1",
     "psi2",
     "psi2_forms",

@@ -115,6 +115,24 @@ def hidden_rows(
     return (response.mT @ parameters.latent[..., None])[..., 0].mT
 
 
+def hidden_slopes(
+    points: Float[Tensor, "M D"],
+    rows: Float[Tensor, "N D"],
+    parameters: Parameters,
+    root: Float[Tensor, "*S Q M M"],
+    *,
+    bias: bool,
+) -> Float[Tensor, "*S Q N D"]:
+    """Return the derivative of the mean of h by the rows, given its values at the points."""
+    scale = (-parameters.log_lengthscale).exp()[..., None, :]
+    kernel = unit_kernel(points * scale, rows * scale)
+    values = torch.linalg.solve_triangular(root.mT, parameters.latent[..., None], upper=True)
+    weighted = parameters.log_variance.exp()[..., None, None] * values * kernel
+    pulled = weighted * (points @ rows.mT + bias)
+    away = pulled.mT @ points - pulled.sum(-2)[..., None] * rows
+    return weighted.mT @ points + away * scale.square()
+
+
 def covariance_of_targets(
     h: Float[Tensor, "*S N Q"], parameters: Parameters
 ) -> Float[Tensor, "*S N N"]:

@@ -50,7 +50,7 @@ class SampledThinDeepGP(ScaledModel):
 
     Given a draw, f is an exact Gaussian process on the bent rows, and h at a new row is Gaussian. Each
     draw is a member: h at its own node, the same for every row, and f integrated out. Made by
-    :func:`~uncertain.gp.sample_posterior`.
+    :func:`~uncertain.gp.sample_posterior` and :func:`~uncertain.gp.laplace_posterior`.
 
     The factors of the training rows, S N^2 numbers, are kept from one prediction to the next where
     gradients aren't wanted.
@@ -161,6 +161,24 @@ class SampledThinDeepGP(ScaledModel):
             (self.scaling.loc + scale * mean).reshape(*shape, rows),
             (scale.square() * covariance).reshape(*shape, rows, rows),
         )
+
+    def local_metric(self, x: Float[Tensor, "P D"]) -> Float[Tensor, "S P D D"]:
+        r"""Return the pull-back metric :math:`J^\top J` of every draw, J the derivative of its h.
+
+        The latent rows of one draw need not be those of another, but their metrics tell the same. In
+        the units of :meth:`ReadableProcess.local_metric <uncertain.gp.ThinDeepGP.local_metric>`.
+
+        Raises:
+            TypeError, ValueError: For inputs that do not fit.
+        """
+        asked, found = self.scaling.inputs(x), []
+        for solved in self._training_rows():
+            slopes = latent_rows.hidden_slopes(
+                self.points, asked, solved.parameters, solved.root, bias=self.bias
+            )
+            found.append(slopes / self.scaling.input_scale)
+        jacobian = torch.cat(found).transpose(1, 2)
+        return (jacobian.mT @ jacobian).to(output_dtype(x))
 
     def noise_variances(self) -> Float[Tensor, " S"]:
         """Return the variance of the noise of each draw, in the square of y's units."""

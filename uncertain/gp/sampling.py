@@ -163,7 +163,7 @@ def sample_posterior(
         torch.Size([10])
     """
     started = time.monotonic()
-    _check_model(model)
+    check_model(model)
     _check_numbers(
         draws=draws,
         warmup=warmup,
@@ -172,8 +172,8 @@ def sample_posterior(
         max_rows=max_rows,
         max_points=max_points,
     )
-    scaling = _scaling(model)
-    x, y = _checked_data(data, scaling, max_rows)
+    scaling = scaling_of(model)
+    x, y = checked_data(data, scaling, max_rows)
     points = x if len(x) <= max_points else cluster_centres(x, max_points, seed)
     target = _Target(model, x, y, points, usual_priors(model) if priors is None else priors)
     middle = target.middle()
@@ -374,7 +374,13 @@ def _warn(
         )
 
 
-def _check_model(model: Any) -> None:
+def check_model(model: Any) -> None:
+    """Check that the exact density of a model can be had.
+
+    Raises:
+        TypeError: For another process than one bent layer with Gaussian noise.
+        ValueError: For a learned mean.
+    """
     if type(model) is not ThinDeepGP or type(model.hidden) is not Deformation:
         raise TypeError(
             "`model` should be a ThinDeepGP with one hidden layer, Gaussian noise and "
@@ -386,8 +392,8 @@ def _check_model(model: Any) -> None:
         )
     if model.hidden.prior_mean is not None:
         raise ValueError(
-            "`model` should have a matrix of prior mean zero, got one with a learned mean: the chain "
-            "walks on the density without it, and would answer for another model; build it with "
+            "`model` should have a matrix of prior mean zero, got one with a learned mean: the density "
+            "here is without it, and would answer for another model; build it with "
             "`learned_mean=False`."
         )
 
@@ -403,11 +409,12 @@ def _check_numbers(**numbers: int) -> None:
         checks.check_count(name, value, 4 if name == "draws" else 1)
 
 
-def _scaling(model: ThinDeepGP) -> Scaling:
+def scaling_of(model: ThinDeepGP) -> Scaling:
+    """Return a model's standardisation."""
     return Scaling(model.input_loc, model.input_scale, model.loc, model.scale)
 
 
-def _checked_data(data: Any, scaling: Scaling, max_rows: int) -> tuple[Tensor, Tensor]:
+def checked_data(data: Any, scaling: Scaling, max_rows: int) -> tuple[Tensor, Tensor]:
     """Return standardised inputs and targets."""
     if not isinstance(data, tuple | list) or len(data) != 2:
         what = len(data) if isinstance(data, tuple | list) else type(data).__name__
@@ -417,8 +424,8 @@ def _checked_data(data: Any, scaling: Scaling, max_rows: int) -> tuple[Tensor, T
     checks.check_finite("y", y)
     if len(x) > max_rows:
         raise ValueError(
-            f"`x` should have at most {max_rows} rows for a Markov chain, got {len(x)}: a gradient "
-            "takes N^3 operations and a draw many gradients; judge by a part of the rows, take the "
+            f"`x` should have at most {max_rows} rows where f is exact, got {len(x)}: a gradient "
+            "takes N^3 operations, and many are needed; judge by a part of the rows, take the "
             "variational fit alone, or raise `max_rows`."
         )
     return x.detach(), y.detach()
