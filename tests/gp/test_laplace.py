@@ -157,6 +157,8 @@ def test_what_does_not_fit_is_refused() -> None:
         gp.laplace_posterior(model, (x, y), cpu_seconds=0.0)
     with pytest.raises(ValueError, match="`start`"):
         gp.laplace_posterior(model, (x, y), start=x[:, :1])
+    with pytest.raises(ValueError, match="`start` should have a density"):
+        gp.laplace_posterior(model, (x, y), start=1e200 * x)
     learned = gp.ThinDeepGP.from_data(x, y, num_inducing=6, learned_mean=True)
     with pytest.raises(ValueError, match="prior mean zero"):
         gp.laplace_posterior(learned, (x, y))

@@ -16,7 +16,6 @@ from uncertain import checks
 from uncertain.gp import latent_rows
 from uncertain.gp.alignment import PlainProcess, plain_process
 from uncertain.gp.bending import Density, Place, climb
-from uncertain.gp.factors import NotPositiveDefiniteError
 from uncertain.gp.initialisation import cluster_centres
 from uncertain.gp.latent_rows import NAMES, Parameters
 from uncertain.gp.limits import Limit
@@ -64,7 +63,8 @@ def laplace_posterior(
 
     over v, the variances of the matrix' rows, and those of f and of the noise. The draws have the inverse
     of the expected curvature there as their covariance. With no bound between, f is as sharp as the data
-    make it. The density has many peaks, and this finds one beside where it starts.
+    make it. The density has many peaks, and this finds one beside where it starts: the draws are around
+    that one alone.
 
     A step takes :math:`Q^2 N^3 + (Q M)^3` operations: a tenth of a second for 500 rows of two inputs.
 
@@ -86,7 +86,8 @@ def laplace_posterior(
 
     Raises:
         TypeError: For another model, data that are integers, or counts that are not.
-        ValueError: For a model with ``learned_mean=True``, or data and numbers that do not fit.
+        ValueError: For a model with ``learned_mean=True``, data and numbers that do not fit, or a start
+            without a density.
         NotPositiveDefiniteError: Where a matrix can not be factorised.
 
     References:
@@ -122,9 +123,9 @@ def laplace_posterior(
     place, _ = climb(density, _start(density, plain, h), steps=steps, limit=Limit(cpu_seconds))
     curved = density.curved(place)
     if curved is None:
-        raise NotPositiveDefiniteError(
-            "the covariance of the targets has no factor where the fit starts: drop rows that are "
-            "nearly alike, or scale the target."
+        raise ValueError(
+            "`start` should have a density, got rows for which the covariance of the targets has no "
+            "factor: scale them to units of f's lengthscale, or leave it out."
         )
     factor = torch.linalg.cholesky(curved[2])
     evidence = curved[0] - float(

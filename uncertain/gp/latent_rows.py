@@ -130,7 +130,8 @@ def hidden_slopes(
     weighted = parameters.log_variance.exp()[..., None, None] * values * kernel
     pulled = weighted * (points @ rows.mT + bias)
     away = pulled.mT @ points - pulled.sum(-2)[..., None] * rows
-    return weighted.mT @ points + away * scale.square()
+    slopes: Tensor = weighted.mT @ points + away * scale.square()
+    return slopes
 
 
 def covariance_of_targets(
