@@ -166,7 +166,7 @@ class SampledThinDeepGP(ScaledModel):
         r"""Return the pull-back metric :math:`J^\top J` of every draw, J the derivative of its h.
 
         The latent rows of one draw need not be those of another, but their metrics tell the same. In
-        the units of :meth:`ReadableProcess.local_metric <uncertain.gp.ThinDeepGP.local_metric>`.
+        the units of :meth:`ThinDeepGP.local_metric <uncertain.gp.readable.ReadableProcess.local_metric>`.
 
         Raises:
             TypeError, ValueError: For inputs that do not fit.
