@@ -78,3 +78,8 @@ def test_labels_that_are_no_integers_are_refused() -> None:
     for model in (Softmax(nn.Linear(3, 2)), EvidentialClassification(nn.Linear(3, 2))):
         with pytest.raises(TypeError, match=message):
             model.objective(batch)
+
+
+def test_no_label_is_passed_over() -> None:
+    with pytest.raises(IndexError, match="-100 is out of bounds"):
+        cross_entropies(torch.zeros(2, 3), torch.tensor([0, -100]))

@@ -165,3 +165,14 @@ def test_what_does_not_fit_is_refused() -> None:
     deep = gp.ThinDeepGP.from_data(x, y, num_inducing=6, hidden_layers=2)
     with pytest.raises(TypeError, match="one hidden layer"):
         gp.laplace_posterior(deep, (x, y))
+
+
+def test_one_row_of_two_inputs_starts_along_what_the_target_follows() -> None:
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 2, generator=g)
+    y = (2 * x[:, 0] + x[:, 1]).sin() + 0.1 * torch.randn(60, generator=g)
+    model = gp.ThinDeepGP.from_data(x, y, num_inducing=10, latent_dim=1)
+    direction = (x - x.mean(0)) @ torch.tensor([[2.0], [1.0]])
+    own = gp.laplace_posterior(model, (x, y), members=1)
+    told = gp.laplace_posterior(model, (x, y), members=1, start=direction)
+    assert own.evidence > told.evidence - 10

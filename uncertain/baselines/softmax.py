@@ -14,6 +14,8 @@ from uncertain import checks
 from uncertain.fit import Batch
 from uncertain.predictive.classes import categorical
 
+_NO_LABEL = -(2**62)
+
 
 class Softmax(nn.Module):
     r"""A network's logits read as a categorical distribution.
@@ -77,7 +79,9 @@ def cross_entropies(logits: Float[Tensor, "N C"], y: Tensor) -> Float[Tensor, " 
         TypeError: For indices of a floating dtype.
     """
     shares = y.is_floating_point() and y.shape == logits.shape
-    values: Tensor = F.cross_entropy(logits, y if shares else class_indices(y), reduction="none")
+    given = y if shares else class_indices(y)
+    # No label is passed over: -100, which torch ignores, would be in silence.
+    values: Tensor = F.cross_entropy(logits, given, reduction="none", ignore_index=_NO_LABEL)
     return values
 
 

@@ -146,7 +146,7 @@ def fit(
     phases = checked_plan(usual if plan is None else plan)
     checks.check_range("held_out", held_out, 0, 1, open_high=True)
     if patience is not None:
-        checks.check_range("patience", patience, 1)
+        checks.check_count("patience", patience)
     if cpu_seconds is not None:
         checks.check_range("cpu_seconds", cpu_seconds, 0, open_low=True)
     limit = Limit(cpu_seconds)

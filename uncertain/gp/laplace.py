@@ -19,7 +19,6 @@ from uncertain.gp.bending import Density, Place, climb
 from uncertain.gp.initialisation import cluster_centres
 from uncertain.gp.latent_rows import NAMES, Parameters
 from uncertain.gp.limits import Limit
-from uncertain.gp.plain_start import SparseProcess, plain_target
 from uncertain.gp.sampled import SampledThinDeepGP
 from uncertain.gp.sampling import check_model, checked_data, scaling_of
 from uncertain.gp.thin_deep_gp import ThinDeepGP
@@ -56,7 +55,8 @@ def laplace_posterior(
 ) -> Peak:
     r"""Return draws of a normal around a most probable matrix, with f integrated out exactly.
 
-    It starts as the plain process with one lengthscale an input, and the data bend it by Newton steps on
+    It starts as the plain process with one lengthscale an input (in its steepest directions alone, where
+    Q is below D), and the data bend it by Newton steps on
     the density that :func:`~uncertain.gp.sample_posterior` walks on, with the same priors:
 
     .. math:: p(\theta)\; N(v; 0, I)\; N\bigl(y; 0, \sigma_f^2 K(h(v, \theta)) + \sigma^2 I\bigr)
@@ -114,7 +114,7 @@ def laplace_posterior(
     lengths = model.hidden.log_lengthscale.detach()
     width = model.hidden.latent_dim
     if start is None:
-        h = x @ plain_target(SparseProcess(plain, x), x, width).matrix.T
+        h = _unfolded(plain, x, width)
     else:
         checks.check_shape("start", start, (len(x), width), hint="one bent row a row of x")
         checks.check_finite("start", start)
@@ -161,6 +161,15 @@ def _design(
     cross = latent_rows.hidden_covariance(points, x, unit, bias=bias)
     response: Tensor = torch.linalg.solve_triangular(root, cross, upper=False)
     return response.mT
+
+
+def _unfolded(plain: PlainProcess, x: Float[Tensor, "N D"], width: int) -> Float[Tensor, "N Q"]:
+    """Return rows in lengthscales of a plain process, or their steepest directions where Q < D."""
+    turn = torch.eye(width, x.shape[1]).to(x)
+    if width < x.shape[1]:
+        slopes = plain.gradient * plain.lengthscale
+        turn = torch.linalg.svd(slopes, full_matrices=False)[2][:width]
+    return (x / plain.lengthscale) @ turn.mT
 
 
 def _start(density: Density, plain: PlainProcess, h: Float[Tensor, "N Q"]) -> Place:
