@@ -203,6 +203,19 @@ def check_labels(name: str, labels: Any, classes: int) -> None:
         )
 
 
+def check_indices(name: str, labels: Any) -> None:
+    """Raise for a tensor of labels whose dtype is floating: 0.7 would become 0 in silence.
+
+    Raises:
+        TypeError: For such labels, 0.0 and 1.0 among them.
+    """
+    if labels.is_floating_point() or labels.is_complex():
+        raise TypeError(
+            f"`{name}` should be class indices of an integer dtype, got {labels.dtype}: {name}.long() "
+            "where it holds whole numbers."
+        )
+
+
 def check_probabilities(
     name: str, probabilities: Any, *, tolerance: float = PROBABILITY_TOLERANCE
 ) -> None:

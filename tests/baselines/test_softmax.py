@@ -72,7 +72,7 @@ def test_labels_may_have_any_integer_dtype(dtype: torch.dtype) -> None:
 
 
 def test_labels_that_are_no_integers_are_refused() -> None:
-    message = r"class indices of an integer dtype, got torch.float32 of shape \(2,\): y.long()"
+    message = r"class indices of an integer dtype, got torch.float32: y.long()"
     x, y = torch.zeros(2, 3), torch.tensor([0.0, 1.0])
     batch = Batch(x, y, torch.ones(2), torch.arange(2), total=2.0)
     for model in (Softmax(nn.Linear(3, 2)), EvidentialClassification(nn.Linear(3, 2))):

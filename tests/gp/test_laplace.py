@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal
+from torch.distributions import MultivariateNormal, Normal
 
 from uncertain import gp
 from uncertain.gp import latent_rows
@@ -16,6 +16,12 @@ from uncertain.gp.bending import Density, Place, climb
 from uncertain.gp.kernels import unit_kernel
 from uncertain.gp.limits import Limit
 
+PRIORS = {
+    "hidden.log_variance": Normal(-math.log(3), 1.0),
+    "log_amplitude": Normal(0.0, 1.0),
+    "log_noise": Normal(math.log(0.05), 1.5),
+}
+
 
 def problem(rows: int = 9, width: int = 2, count: int = 4) -> tuple[Density, Place]:
     g = torch.Generator().manual_seed(0)
@@ -23,7 +29,7 @@ def problem(rows: int = 9, width: int = 2, count: int = 4) -> tuple[Density, Pla
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=g, dtype=torch.float64)
 
-    density = Density(normal(width, rows, count), normal(rows), 3)
+    density = Density(normal(width, rows, count), normal(rows), PRIORS)
     place = Place(normal(width, count), normal(width), 0.3 * normal(), -2 + 0.3 * normal())
     return density, place
 

@@ -89,11 +89,7 @@ def class_indices(y: Tensor) -> Tensor:
     """Return labels of any integer dtype as int64.
 
     Raises:
-        TypeError: For floating ones, of which 0.7 would become 0 in silence.
+        TypeError: For floating ones.
     """
-    if y.is_floating_point() or y.is_complex():
-        raise TypeError(
-            f"`y` should be class indices of an integer dtype, got {y.dtype} of shape "
-            f"{tuple(y.shape)}: y.long() where it holds whole numbers."
-        )
+    checks.check_indices("y", y)
     return y.long()

@@ -17,7 +17,8 @@ Q (K + 1) + 2.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -27,8 +28,7 @@ from uncertain.gp.kernels import unit_kernel
 from uncertain.gp.likelihoods import SMALLEST_NOISE
 from uncertain.gp.limits import Limit
 
-_NOISE = math.log(0.05), 1.5
-"""Centre and deviation of the logarithm of the noise variance; of the others', a deviation of 1."""
+_HYPER = "hidden.log_variance", "log_amplitude", "log_noise"
 _DAMPING, _LEAST, _MOST = 1e-2, 1e-6, 1e6
 _ENOUGH, _SLOW, _TRIES = 0.05, 3, 8
 
@@ -59,31 +59,35 @@ class Place(NamedTuple):
         return Place(rows[:, :-1], rows[:, -1], flat[-2], flat[-1])
 
 
+def _place(values: Tensor, log_variance: float, log_amplitude: float, log_noise: float) -> Place:
+    full = values.new_full((len(values),), log_variance)
+    return Place(values, full, values.new_tensor(log_amplitude), values.new_tensor(log_noise))
+
+
 class Density:
     """The log density of a place given the data, up to a constant.
 
-    Values are standard normal beforehand; the logarithms of variances are normal, too, as
-    :func:`uncertain.gp.usual_priors` has them.
+    Values are standard normal beforehand; the logarithms of variances are normal, too.
 
     Args:
         design: (Q, N, K), what values are multiplied by to give h at variance 1.
         y: (N,), standardised.
-        inputs: How many there are, for the prior of the matrix' variance.
+        priors: Normal, by the model's names: :func:`uncertain.gp.usual_priors`.
     """
 
     def __init__(
         self,
         design: Float[Tensor, "Q N K"],
         y: Float[Tensor, " N"],
-        inputs: int,
+        priors: Mapping[str, Any],
     ) -> None:
         self.design, self.y = design, y
         width, _, count = design.shape
-        centre = y.new_zeros(width, count + 1)
-        centre[:, -1] = -math.log(inputs)
-        self.centre = torch.cat([centre.flatten(), y.new_tensor([0.0, _NOISE[0]])])
-        self.precision = torch.ones_like(self.centre)
-        self.precision[-1] = _NOISE[1] ** -2
+        given = [priors[name] for name in _HYPER]
+        middle, deviation = ([float(getattr(each, k)) for each in given] for k in ("loc", "scale"))
+        zeros, ones = y.new_zeros(width, count), y.new_ones(width, count)
+        self.centre = _place(zeros, *middle).flat()
+        self.precision = _place(ones, *deviation).flat() ** -2
 
     def latent(self, place: Place) -> Float[Tensor, "N Q"]:
         """Return h."""

@@ -20,7 +20,7 @@ from uncertain.gp.initialisation import cluster_centres
 from uncertain.gp.latent_rows import NAMES, Parameters
 from uncertain.gp.limits import Limit
 from uncertain.gp.sampled import SampledThinDeepGP
-from uncertain.gp.sampling import check_model, checked_data, scaling_of
+from uncertain.gp.sampling import check_model, checked_data, scaling_of, usual_priors
 from uncertain.gp.thin_deep_gp import ThinDeepGP
 
 _RIDGE = 1e-5
@@ -119,7 +119,7 @@ def laplace_posterior(
         checks.check_shape("start", start, (len(x), width), hint="one bent row a row of x")
         checks.check_finite("start", start)
         h = start.to(x)
-    density = Density(_design(x, points, lengths, bias=bias), y, model.hidden.input_dim)
+    density = Density(_design(x, points, lengths, bias=bias), y, usual_priors(model))
     place, _ = climb(density, _start(density, plain, h), steps=steps, limit=Limit(cpu_seconds))
     curved = density.curved(place)
     if curved is None:

@@ -42,19 +42,6 @@ def check_floating(name: str, value: Any) -> None:
     checks.check_finite(name, value)
 
 
-def check_indices(name: str, labels: Tensor) -> None:
-    """Raise for labels of a floating dtype, which torch's cross-entropy does not take either.
-
-    Raises:
-        TypeError: For such labels, 0.0 and 1.0 among them.
-    """
-    if labels.is_floating_point() or labels.is_complex():
-        raise TypeError(
-            f"`{name}` should be class indices of an integer dtype, got {labels.dtype}: {name}.long() "
-            "where it holds whole numbers."
-        )
-
-
 def check_time(time: Any, *, positive: bool = False) -> None:
     """Raise unless a time is one number, at least 0, or above it."""
     if isinstance(time, Tensor):

@@ -15,7 +15,7 @@ from uncertain import checks
 from uncertain.discrepancy import Wasserstein2Parts, gaussian_wasserstein2_parts, stein_squared
 from uncertain.discrepancy.derivatives import squared_gaps
 from uncertain.fit import Batch
-from uncertain.wasserstein.arguments import check_indices, run_backbone
+from uncertain.wasserstein.arguments import run_backbone
 from uncertain.wasserstein.finite import check_distances
 from uncertain.wasserstein.head import Covariance, GaussianHead, HeadOutput
 from uncertain.wasserstein.inputs import Perturbed, particles_of
@@ -327,7 +327,7 @@ class WassersteinClassifier(nn.Module):
             checks.check_shape("y", labels, ("N", self.num_classes), hint="a share a class")
             checks.check_probabilities("y", labels)
             return labels.to(torch.promote_types(self.log_temperature.dtype, torch.float32))
-        check_indices("y", labels)
+        checks.check_indices("y", labels)
         checks.check_labels("y", labels, self.num_classes)
         return labels.long()
 
