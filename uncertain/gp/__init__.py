@@ -12,11 +12,13 @@ from uncertain.gp.deformation import Deformation
 from uncertain.gp.direct import DirectDeformation
 from uncertain.gp.encoded import EncodedInputs
 from uncertain.gp.encoding import Columns, Fill
+from uncertain.gp.exact_thin_deep_gp import ExactThinDeepGP
 from uncertain.gp.factors import NotPositiveDefiniteError
 from uncertain.gp.fitting import Fitted, fit
 from uncertain.gp.laplace import Peak, laplace_posterior
 from uncertain.gp.layered import LayeredThinDeepGP
 from uncertain.gp.plans import Phase
+from uncertain.gp.projected import ProjectedDeformation
 from uncertain.gp.psi_statistics import psi1, psi2, psi2_forms
 from uncertain.gp.reading import MetricField
 from uncertain.gp.sampled import SampledThinDeepGP
@@ -46,6 +48,7 @@ __all__ = [
     "DirectDeformation",
     "EncodedInputs",
     "ExactGP",
+    "ExactThinDeepGP",
     "Fill",
     "Fitted",
     "LayeredThinDeepGP",
@@ -54,6 +57,7 @@ __all__ = [
     "NotPositiveDefiniteError",
     "Peak",
     "Phase",
+    "ProjectedDeformation",
     "Sampled",
     "SampledThinDeepGP",
     "SparseGP",

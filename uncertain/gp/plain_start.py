@@ -172,6 +172,7 @@ def deviate_little(
     curvature: Float[Tensor, " Q"],
     *,
     at: Float[Tensor, "N P"] | None = None,
+    constant: Float[Tensor, "Q C"] | None = None,
 ) -> None:
     r"""Set processes of mean zero, as small and as certain as the rows ask for.
 
@@ -189,15 +190,17 @@ def deviate_little(
         x: (N, D), standardised.
         curvature: (Q,), lambda, at least 0.
         at: (N, P), where the layer's matrix is looked up; by default x.
+        constant: (Q, C), the matrix that they deviate from; by default the layer's prior mean.
 
     Raises:
-        ValueError: For a layer without a prior mean.
+        ValueError: For a layer without a prior mean, and no other constant.
     """
-    if layer.prior_mean is None:
+    centre = layer.prior_mean if constant is None else constant
+    if centre is None:
         raise ValueError("`layer` should have a prior mean to deviate from, got none.")
     tiny = torch.finfo(torch.float64).tiny
-    columns = layer.prior_mean.shape[1]
-    size = layer.prior_mean.square().mean(1)
+    columns = centre.shape[1]
+    size = centre.square().mean(1)
     size = _SHARE * torch.where(size > 0, size, size.mean()).clamp(min=tiny)
     size = torch.minimum(size, _COST / (columns * curvature.clamp(min=tiny)))
     layer.mean.zero_()

@@ -113,6 +113,32 @@ class Scaling(nn.Module):
         return GaussianMarginal(centre.to(wide), spread.to(wide), grain.to(wide))
 
 
+class Kept:
+    """One thing that was made from a model's state, for as long as that does not change."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] | None = None
+        self._found: Any = None
+
+    def __call__(self, make: Callable[[], Any], tensors: Iterable[Tensor], *more: object) -> Any:
+        """Return what ``make`` makes, or made before where nothing that it depends on has changed.
+
+        Nothing is kept where gradients are wanted.
+
+        Args:
+            make: A function of the model's state alone, the same at every call.
+            tensors: What it depends on.
+            more: What else it depends on, to be compared.
+        """
+        if torch.is_grad_enabled():
+            return make()
+        key = (*more, *((id(t), t.device, t._version) for t in tensors))
+        if self._key != key:
+            with torch.inference_mode(False), torch.no_grad():
+                self._key, self._found = key, make()
+        return self._found
+
+
 class ScaledModel(nn.Module):
     """A module whose parameters stay in float64 and which standardises what it is given.
 
@@ -123,24 +149,7 @@ class ScaledModel(nn.Module):
     def __init__(self, scaling: Scaling) -> None:
         super().__init__()
         self.scaling = scaling
-        self._kept: tuple[tuple[object, ...], Any] | None = None
-
-    def kept(self, make: Callable[[], Any], tensors: Iterable[Tensor]) -> Any:
-        """Return what ``make`` makes, or made before where nothing that it depends on has changed.
-
-        Nothing is kept where gradients are wanted.
-
-        Args:
-            make: A function of the model's state alone, the same at every call.
-            tensors: What it depends on.
-        """
-        if torch.is_grad_enabled():
-            return make()
-        key = tuple((id(t), t.device, t._version) for t in tensors)
-        if self._kept is None or self._kept[0] != key:
-            with torch.inference_mode(False), torch.no_grad():
-                self._kept = key, make()
-        return self._kept[1]
+        self.kept = Kept()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ScaledModel:
         moved: ScaledModel = super()._apply(keep_float64(fn), recurse)

@@ -1,0 +1,103 @@
+"""The stationary exact process that a bent one starts as, by L-BFGS on the log evidence.
+
+``N`` rows, ``D`` inputs.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from uncertain.gp.alignment import PlainProcess
+from uncertain.gp.evidence import Evidence, log_evidence
+from uncertain.gp.kernels import Kernel, base_kernel
+from uncertain.gp.likelihoods import SMALLEST_NOISE
+
+_ITERATIONS = 150
+_NOISES = 0.05, 0.0005
+"""Where the noise starts: much noise and long lengthscales, or little and short, may both be optima."""
+_ENOUGH = 1e-6
+_TURN = 1e6
+
+
+def stationary_process(
+    x: Float[Tensor, "N D"], y: Float[Tensor, " N"] | None, *, kernel: Kernel
+) -> PlainProcess:
+    """Return the process of the higher evidence of two starts; a guess where no target is a number.
+
+    Args:
+        x: (N, D), standardised.
+        y: (N,), standardised; ``None`` for the guess.
+        kernel: Of f.
+
+    Returns:
+        Lengthscales (D,), the variances of f and of the noise, and the gradient (N, D) of the mean of
+        f at the rows.
+    """
+    width = x.shape[1]
+    guess = x.new_full((width,), math.sqrt(width))
+    one = x.new_ones(())
+    plain = PlainProcess(guess, one, 0.05 * one, (1 / guess).expand_as(x))
+    if y is None:
+        return plain
+    found = [each for noise in _NOISES if (each := _fitted(x, y, kernel, noise)) is not None]
+    if not found:
+        return plain
+    logs, _ = max(found, key=lambda pair: pair[1])
+    scales = logs.exp()
+    length, amplitude, noise = scales[:width], scales[width], scales[width + 1] + SMALLEST_NOISE
+    return PlainProcess(length, amplitude, noise, _gradient(x, y, logs, kernel))
+
+
+def _fitted(x: Tensor, y: Tensor, kernel: Kernel, noise: float) -> tuple[Tensor, float] | None:
+    """Return the logarithms of lengthscales, amplitude and noise, and their evidence, if it is finite."""
+    width = x.shape[1]
+    logs = x.new_zeros(width + 2)
+    logs[:width], logs[-1] = 0.5 * math.log(width), math.log(noise)
+    logs.requires_grad_()
+    optimizer = torch.optim.LBFGS(
+        [logs],
+        max_iter=_ITERATIONS,
+        history_size=20,
+        tolerance_change=_ENOUGH,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        try:
+            loss = -_evidence(x, y, logs, kernel).value / len(x)
+        except ArithmeticError:
+            return _TURN  # too far along the line: it turns back
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+    try:
+        value = float(_evidence(x, y, logs.detach(), kernel).value)
+    except ArithmeticError:
+        return None
+    return (logs.detach(), value) if math.isfinite(value) else None
+
+
+def _evidence(x: Tensor, y: Tensor, logs: Tensor, kernel: Kernel) -> Evidence:
+    """Return the log evidence, its constants included."""
+    noise = logs[-1].exp() + SMALLEST_NOISE
+    h = x * (-logs[:-2]).exp()
+    found = log_evidence(h, logs[-2].exp(), (1 / noise).expand(len(x)), y, kernel=kernel)
+    constant = -0.5 * len(x) * (2 * math.pi * noise).log()
+    return found._replace(value=found.value + constant)
+
+
+def _gradient(x: Tensor, y: Tensor, logs: Tensor, kernel: Kernel) -> Float[Tensor, "N D"]:
+    noise, scale = logs[-1].exp() + SMALLEST_NOISE, (-logs[:-2]).exp()
+    solved = (y - _evidence(x, y, logs, kernel).mean) / noise
+    with torch.enable_grad():
+        rows = x.clone().requires_grad_()
+        values = logs[-2].exp() * base_kernel(rows * scale, x * scale, kernel) @ solved
+        (gradient,) = torch.autograd.grad(values.sum(), rows)
+    return gradient

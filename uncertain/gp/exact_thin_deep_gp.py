@@ -1,0 +1,566 @@
+"""A thin-and-deep process with f integrated out exactly, for up to a few thousand rows.
+
+``N`` training rows, ``P`` rows to predict, ``D`` inputs, ``M`` inducing points of a matrix, ``L`` hidden
+layers, ``S`` draws of the matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution, MixtureSameFamily
+
+from uncertain import checks
+from uncertain.fit import Batch
+from uncertain.gp.evidence import log_evidence
+from uncertain.gp.exact_start import stationary_process
+from uncertain.gp.factors import cholesky
+from uncertain.gp.initialisation import checked_count, cluster_centres
+from uncertain.gp.kernels import KERNELS, Kernel, base_kernel
+from uncertain.gp.layers import Latent, through
+from uncertain.gp.likelihoods import (
+    SMALLEST_NOISE,
+    GaussianNoise,
+    Likelihood,
+    LikelihoodName,
+    Regression,
+    Units,
+    named,
+)
+from uncertain.gp.plain_start import deviate_little
+from uncertain.gp.plans import Phase
+from uncertain.gp.projected import ProjectedDeformation
+from uncertain.gp.readable import ReadableProcess, output_dtype
+from uncertain.gp.scaling import Kept, row_weights
+from uncertain.gp.sites import Posteriors, Processes
+from uncertain.gp.training_data import given_points, standardised_inputs
+from uncertain.predictive import GaussianMarginal, mixture
+from uncertain.predictive.nodes import normal_nodes
+
+MOST_ROWS = 2000
+"""Rows that are taken without being asked to: the time grows with their cube."""
+_POINTS = 25
+_NODES = 8
+"""Members a draw of the matrices where f can not be integrated out of the prediction of y."""
+_READ = 128
+_DAMPED, _PASSES, _CLOSE = 0.5, 50, 1e-6
+
+
+class _Draw(NamedTuple):
+    """What a prediction needs of one draw of the matrices.
+
+    Attributes:
+        noise: (Q, M, D) for every layer.
+        h: (N, Q), of the training rows.
+        factor: (N, N), of I + K / noise.
+        weights: (N,), what the covariance of the targets solves them to.
+    """
+
+    noise: tuple[Tensor, ...]
+    h: Tensor
+    factor: Tensor
+    weights: Tensor
+
+
+class ExactThinDeepGP(ReadableProcess):
+    r"""Bent inputs under an exact process: :math:`y = f(h(x)) + \varepsilon`, f integrated out.
+
+    :math:`h(x) = (\operatorname{diag}(c) + W(x))\, x`, with one latent row an input, so that where
+    nothing bends this is the exact process with a lengthscale an input. f has no inducing points; W
+    has, and is the function of their values (see :class:`ProjectedDeformation
+    <uncertain.gp.ProjectedDeformation>`). The objective is
+
+    .. math:: \mathrm E_{q(W)} \log p(y \mid h) - \mathrm{KL}(q(W) \,\|\, p(W)),
+
+    the first part at a draw of the matrices a step. Likelihoods that quadratics bound from below are
+    taken, Student-t noise and two classes at the touching point that moves along.
+
+    A step is a factor and an inverse of the rows' covariance: :math:`N^3` operations, some .03 s at 500
+    rows and 1 s at 2,000. Above, take :class:`~uncertain.gp.ThinDeepGP`. Trained on all rows at once;
+    on some of them :meth:`objective` is the bound of those, repeated, which is another thing.
+
+    Parameters are kept in float64; inputs and the target are standardised inside.
+
+    Args:
+        layers: The deformations, from the inputs up.
+        rows: (N, D), standardised training inputs.
+        targets: (N,) or (N, 1), as the likelihood takes them.
+        likelihood: Of the target, with one latent function and a quadratic bound.
+        kernel: Of f.
+        weights: (N,), at least 0; ones by default.
+        input_scaling: Centre and spread (D,) of the inputs.
+        target_scaling: Centre and spread (1,) of the target.
+        samples: Draws of the matrices that each step of training takes, in pairs of opposite sign.
+        members: S, how many draws of the matrices a prediction mixes.
+        seed: Of the draws.
+
+    Raises:
+        ValueError: For wrong shapes or numbers out of range.
+
+    References:
+        D. A. de Souza et al., "Thin and deep Gaussian processes", 2023, for the model. That f is
+        integrated out, the diagonal and the projection are this library's.
+
+    Example:
+        >>> x = torch.rand(40, 2, generator=torch.Generator().manual_seed(0))
+        >>> y = (6 * x[:, 0]).sin()
+        >>> model = ExactThinDeepGP.from_data(x, y)
+        >>> prediction = model(x[:3])
+        >>> prediction.batch_shape, bool((prediction.mean - y[:3]).abs().max() < 0.1)
+        (torch.Size([3]), True)
+    """
+
+    rows: Tensor
+    targets: Tensor
+    weights: Tensor
+    centre: Tensor
+    spread: Tensor
+    step: Tensor
+    hidden: ProjectedDeformation
+
+    def __init__(
+        self,
+        layers: Sequence[ProjectedDeformation],
+        rows: Float[Tensor, "N D"],
+        targets: Tensor,
+        *,
+        likelihood: Likelihood | None = None,
+        kernel: Kernel = "matern_5_2",
+        weights: Float[Tensor, " N"] | None = None,
+        input_scaling: Sequence[Tensor] | None = None,
+        target_scaling: Sequence[Tensor | float] | None = None,
+        samples: int = 1,
+        members: int = 32,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        checks.check_not_empty("layers", layers)
+        checks.check_shape("rows", rows, ("N", layers[0].input_dim))
+        checks.check_not_empty("rows", rows)
+        checks.check_choice("kernel", kernel, KERNELS)
+        checks.check_range("samples", samples, 1)
+        checks.check_range("members", members, 1)
+        self.inner, self.hidden = nn.ModuleList(layers[:-1]), layers[-1]
+        self.likelihood = _checked_likelihood(GaussianNoise() if likelihood is None else likelihood)
+        self.kernel, self.samples, self.members, self.seed = kernel, samples, members, seed
+        like = self.hidden.inducing_points.detach()
+        for name, value in (("rows", rows), ("targets", targets)):
+            checks.check_finite(name, value)
+            self.register_buffer(name, value.detach().to(like, copy=True))
+        self.register_buffer("weights", row_weights(weights, self.rows[:, 0]).detach().clone())
+        for name in ("centre", "spread"):
+            self.register_buffer(name, like.new_zeros(len(rows), 1))
+        self.register_buffer("step", torch.zeros((), dtype=torch.long, device=like.device))
+        self.log_amplitude = nn.Parameter(like.new_zeros(()))
+        scaling = target_scaling or (like.new_zeros(1), like.new_ones(1))
+        self._buffer_scaling(input_scaling, scaling, like)
+        self._kept = Kept()
+
+    @classmethod
+    def from_data(
+        cls,
+        x: Float[Tensor, "N D"],
+        y: Tensor,
+        *,
+        hidden_layers: int = 1,
+        num_inducing: int | None = None,
+        inducing_points: Float[Tensor, "M D"] | None = None,
+        likelihood: LikelihoodName | Likelihood = "gaussian",
+        kernel: Kernel = "matern_5_2",
+        noise: float = 0.05,
+        members: int = 32,
+        max_rows: int = MOST_ROWS,
+        seed: int = 0,
+    ) -> ExactThinDeepGP:
+        """Start from training data, as the exact process with a lengthscale an input, fitted by L-BFGS.
+
+        Args:
+            x: (N, D) inputs, floating, finite, no column constant.
+            y: (N,) targets.
+            hidden_layers: L, how many deformations there are on top of each other.
+            num_inducing: M, of each matrix; by default 25, or N where that is less. K-means centres
+                (which needs scikit-learn).
+            inducing_points: (M, D) in the units of x, in place of k-means.
+            likelihood: ``"gaussian"``, ``"student_t"`` or ``"bernoulli"``, or one of
+                :mod:`uncertain.gp.likelihoods` with one latent function.
+            kernel: As for the class.
+            noise: Where the variance of the noise starts, in units of the target's, before L-BFGS.
+            members: As for the class.
+            max_rows: More rows are refused: a step takes N^3 operations and several N x N matrices, at
+                8 bytes a number.
+            seed: Of k-means and of the draws.
+
+        Raises:
+            TypeError: For inputs, targets or settings of the wrong kind.
+            ValueError: For data that are too few, too many, constant or not finite, shapes that differ,
+                or more inducing points than rows.
+        """
+        checks.check_count("hidden_layers", hidden_layers)
+        checks.check_count("members", members)
+        rows, input_scaling = standardised_inputs(x)
+        checks.check_shape("y", y, (len(x),), hint="one target a row of x")
+        _check_affordable(len(rows), max_rows)
+        given = (
+            likelihood if isinstance(likelihood, Likelihood) else named(likelihood, y, noise=noise)
+        )
+        of_y = _checked_likelihood(given)
+        scaling = of_y.scaling(y)
+        targets = of_y.target(y, len(rows), *(part.to(rows) for part in scaling))
+        points = given_points(inducing_points, input_scaling)
+        wanted = num_inducing
+        if wanted is None and points is None:
+            wanted = min(_POINTS, len(rows))
+        count = checked_count(wanted, points, len(rows))
+        real = targets[:, 0] if isinstance(of_y, Regression) else None
+        plain = stationary_process(rows, real, kernel=kernel)
+        points = cluster_centres(rows, count, seed) if points is None else points
+        layers = _start(rows, points.to(rows), plain, hidden_layers)
+        model = cls(
+            layers,
+            rows,
+            targets,
+            likelihood=of_y,
+            kernel=kernel,
+            input_scaling=input_scaling,
+            target_scaling=scaling,
+            members=members,
+            seed=seed,
+        )
+        with torch.no_grad():
+            model.log_amplitude.copy_(plain.amplitude.log())
+            log_noise = getattr(of_y, "log_noise", None)
+            if log_noise is not None:
+                floor = plain.noise.clamp(min=2 * SMALLEST_NOISE) - SMALLEST_NOISE
+                log_noise.fill_(float(floor.log()))
+        model.condition(x, y)
+        return model
+
+    @property
+    def layers(self) -> list[ProjectedDeformation]:  # type: ignore[override]  # a narrower list
+        """All hidden layers, from the inputs up."""
+        return [*self.inner, self.hidden]  # type: ignore[list-item]
+
+    def fitting_plan(self) -> tuple[Phase, ...]:
+        """Return how :func:`uncertain.gp.fit` fits it: by Adam on all rows, since its steps are noisy."""
+        return (Phase(500),)
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """Return what builds this module again, apart from its state."""
+        names = (
+            "layers",
+            "rows",
+            "targets",
+            "likelihood",
+            "kernel",
+            "weights",
+            "samples",
+            "members",
+        )
+        scaling = {
+            "input_scaling": (self.input_loc, self.input_scale),
+            "target_scaling": (self.loc, self.scale),
+        }
+        return {name: getattr(self, name) for name in (*names, "seed")} | scaling
+
+    def objective(self, batch: Batch) -> Float[Tensor, ""]:
+        """Return the negative evidence lower bound a row, in nats and in y's units.
+
+        In training its draws are new every time, and the points where quadratics touch the likelihood
+        move along; otherwise its draws are the same for all calls.
+
+        Raises:
+            TypeError, ValueError: For inputs or targets that do not fit.
+            NotPositiveDefiniteError: Where a matrix can not be factorised.
+        """
+        x = self._standardised(batch.x)
+        y = self.likelihood.target(batch.y, len(x), self.loc, self.scale)
+        weight = batch.weight.double() * (batch.total / len(batch.weight))
+        known = self.training and len(x) >= self._whole
+        if known:
+            centre, spread = self.centre[batch.index], self.spread[batch.index]
+        else:
+            centre, spread = self._touching(x, y, weight)
+        nodes = self._drawn() if self.training else self._nodes(2)
+        bound, moments = self._bound(x, y, weight, centre, spread, nodes)
+        if known:
+            with torch.no_grad():
+                self.centre[batch.index] = centre.lerp(moments[0], _DAMPED)
+                self.spread[batch.index] = spread.lerp(moments[1], _DAMPED)
+        likelihood = bound - weight.sum() * self.scale.log().sum()
+        return (sum(layer.divergence() for layer in self.layers) - likelihood) / batch.total
+
+    @torch.no_grad()
+    def condition(
+        self, x: Float[Tensor, "N D"], y: Tensor, weight: Float[Tensor, " N"] | None = None
+    ) -> None:
+        """Predict from these rows from now on, at the present parameters and standardisation.
+
+        Args:
+            x: (N, D) inputs.
+            y: (N,) targets.
+            weight: (N,), ones by default.
+
+        Raises:
+            TypeError, ValueError: For inputs or targets that do not fit.
+        """
+        rows = self._standardised(x)
+        targets = self.likelihood.target(y, len(x), self.loc, self.scale)
+        weights = row_weights(weight, rows[:, 0])
+        self.rows, self.targets, self.weights = rows.clone(), targets.clone(), weights.clone()
+        self.centre, self.spread = self._touching(rows, targets, weights)
+
+    def forward(self, x: Float[Tensor, "P D"]) -> MixtureSameFamily:
+        """Return the mixture of the likelihood's family over draws of the matrices, the same for every row.
+
+        S members with Gaussian noise; else eight for each draw, f at nodes.
+
+        Raises:
+            TypeError, ValueError: For inputs that are not floating, not finite or not (P, D).
+        """
+        mean, variance = self._functions(x)
+        times = 1 if isinstance(self.likelihood, GaussianNoise) else _NODES
+        count = mean.shape[1]
+        # The nodes of one draw are consecutive in the sequence, and so spread evenly.
+        nodes = normal_nodes(count * times, 1, self.seed).to(mean).view(count, times).T.flatten()
+        mean, variance = (t.repeat(1, times)[..., None] for t in (mean, variance))
+        units = Units(self.loc, self.scale, output_dtype(x))
+        return mixture(self.likelihood.predictive(mean, variance, nodes[:, None], units))
+
+    def moments(self, x: Float[Tensor, "P D"]) -> Distribution:
+        """Return normals with the prediction's mean and variance: ``GaussianMarginal``.
+
+        Raises:
+            TypeError: For classes, or inputs that do not fit.
+            ValueError: For inputs that do not fit.
+        """
+        likelihood = self._regression("moments")
+        mean, variance = self._functions(x)
+        noise = likelihood.noise_variance(
+            mean.mean(1, keepdim=True), variance.mean(1, keepdim=True)
+        )
+        spread = variance.mean(1) + mean.var(1, unbiased=False)
+        loc = self.loc + self.scale * mean.mean(1)
+        dtype = output_dtype(x)
+        latent, grain = self.scale * spread.sqrt(), self.scale * noise[:, 0].sqrt()
+        return GaussianMarginal(loc.to(dtype), latent.to(dtype), grain.to(dtype))
+
+    def noise_variance(self) -> Float[Tensor, " T"]:
+        """Return the variance of the noise in units of the target's variance, (1,).
+
+        Raises:
+            TypeError: For classes.
+        """
+        none = self.scale.new_zeros(1)
+        return self._regression("noise_variance").noise_variance(none, none)
+
+    def draws(self, count: int, *, seed: int = 0, features: int = 1024) -> Any:
+        """Refuse: f has no inducing variables to carry a function by.
+
+        Raises:
+            TypeError: Always; :meth:`joint_functions` draws at given rows.
+        """
+        raise TypeError(
+            f"`draws` should be asked of a ThinDeepGP, got {type(self).__name__}: take "
+            "`joint_functions(x).sample()` at the rows you want."
+        )
+
+    @property
+    def _whole(self) -> int:
+        return len(self.rows)
+
+    def _bound(
+        self,
+        x: Tensor,
+        y: Tensor,
+        weight: Tensor,
+        centre: Tensor,
+        spread: Tensor,
+        nodes: Sequence[tuple[Tensor, ...]],
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the expected log evidence over draws, and the moments (N, 1) of f at the rows."""
+        quadratic = self.likelihood.quadratic(y, centre, spread)
+        precision = quadratic.precision[:, 0]
+        target = (quadratic.linear[:, 0] / precision).detach()
+        constant = quadratic.constant + 0.5 * quadratic.linear[:, 0] ** 2 / precision
+        found = [
+            log_evidence(
+                self._bent(x, node),
+                self.log_amplitude.exp(),
+                weight * precision,
+                target,
+                kernel=self.kernel,
+            )
+            for node in nodes
+        ]
+        value = torch.stack([each.value for each in found]).mean()
+        mean = torch.stack([each.mean for each in found])
+        variance = torch.stack([each.variance for each in found]).mean(0)
+        variance = variance + mean.var(0, unbiased=False)
+        return (weight * constant).sum() + value, (mean.mean(0)[:, None], variance[:, None])
+
+    @torch.no_grad()
+    def _touching(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where quadratics touch the likelihood at the mean matrices: moments (N, 1) of f."""
+        centre, spread = x.new_zeros(2, len(x), 1)
+        if isinstance(self.likelihood, GaussianNoise):
+            return centre, spread  # A quadratic itself: wherever.
+        nodes = [tuple(layer.mean.new_zeros(layer.mean.shape) for layer in self.layers)]
+        for _ in range(_PASSES):
+            before = centre
+            centre, spread = self._bound(x, y, weight, centre, spread, nodes)[1]
+            if (centre - before).norm() <= _CLOSE * centre.norm():
+                break
+        return centre, spread
+
+    def _bent(self, x: Tensor, nodes: Sequence[Tensor]) -> Float[Tensor, "N Q"]:
+        """Return the last h of all rows at one draw of the matrices."""
+        at = None
+        for layer, node in zip(self.layers, nodes, strict=True):
+            at = layer.draw(x, at, node)
+        assert at is not None
+        return at
+
+    def _drawn(self) -> list[tuple[Tensor, ...]]:
+        """Return new draws; their count is a buffer, so that a resumed run goes on as it would have."""
+        self.step += 1
+        return self._nodes(self.samples, seed=(self.seed * 1_000_003 + int(self.step)) % 2**63)
+
+    def _nodes(self, count: int, *, seed: int | None = None) -> list[tuple[Tensor, ...]]:
+        """Return standard normal numbers for every draw and layer, in pairs of opposite sign."""
+        generator = torch.Generator().manual_seed(self.seed if seed is None else seed)
+        found: list[tuple[Tensor, ...]] = []
+        for _ in range((count + 1) // 2):
+            each = tuple(
+                torch.randn(layer.mean.shape, generator=generator, dtype=torch.float64)
+                for layer in self.layers
+            )
+            found += [each, tuple(-node for node in each)]
+        return found[:count]
+
+    def _functions(self, x: Tensor) -> tuple[Float[Tensor, "P S"], Float[Tensor, "P S"]]:
+        """Return the mean and the variance of f at every draw."""
+        asked = self._standardised(x)
+        root, amplitude = self._root(), self.log_amplitude.exp()
+        means, variances = [], []
+        for draw in self._solved(self.members):
+            cross = amplitude * base_kernel(draw.h, self._bent(asked, draw.noise), self.kernel)
+            half = torch.linalg.solve_triangular(draw.factor, root[:, None] * cross, upper=False)
+            means.append(draw.weights @ cross)
+            variances.append(amplitude - half.square().sum(0))
+        return torch.stack(means, 1), torch.stack(variances, 1).clamp(min=1e-12)
+
+    def _root(self) -> Float[Tensor, " N"]:
+        """Return the roots of the rows' precisions."""
+        return (self.weights * self._quadratic()[1]).sqrt()
+
+    def _quadratic(self) -> tuple[Tensor, Tensor]:
+        """Return the pseudo-targets of the training rows, and their precisions."""
+        quadratic = self.likelihood.quadratic(self.targets, self.centre, self.spread)
+        precision = quadratic.precision[:, 0]
+        return quadratic.linear[:, 0] / precision, precision
+
+    def _solved(self, count: int) -> list[_Draw]:
+        state = [*self.parameters(), *self.buffers()]
+        found: list[_Draw] = self._kept(lambda: self._solve(count), state, count)
+        return found
+
+    def _solve(self, count: int) -> list[_Draw]:
+        target, _ = self._quadratic()
+        root, amplitude = self._root(), self.log_amplitude.exp()
+        eye = torch.eye(len(root)).to(root)
+        found = []
+        for noise in self._nodes(count):
+            h = self._bent(self.rows, noise)
+            matrix = root[:, None] * (amplitude * base_kernel(h, h, self.kernel)) * root
+            factor = cholesky(eye + matrix, name="I + K / noise", remedy="raise the noise")
+            solved = torch.cholesky_solve((root * target)[:, None], factor)[:, 0]
+            found.append(_Draw(noise, h, factor, root * solved))
+        return found
+
+    def _joint_moments(self, x: Tensor, members: int) -> tuple[Tensor, Tensor]:
+        """Return means and covariances of f in y's units, in float64."""
+        checks.check_range("members", members, 1)
+        self._noise()  # Only Gaussian noise leaves f in the target's units.
+        checks.check_not_empty("x", x)
+        rows = x.shape[-2]
+        asked = self._standardised(x.reshape(-1, x.shape[-1]))
+        root, amplitude = self._root(), self.log_amplitude.exp()
+        means, covariances = [], []
+        for draw in self._solved(members):
+            h = self._bent(asked, draw.noise)
+            cross = amplitude * base_kernel(draw.h, h, self.kernel)
+            half = torch.linalg.solve_triangular(draw.factor, root[:, None] * cross, upper=False)
+            half = half.unflatten(1, (-1, rows)).movedim(0, 1)
+            places = h.unflatten(0, (-1, rows))
+            before = amplitude * base_kernel(places, places, self.kernel)
+            means.append((draw.weights @ cross).unflatten(0, (-1, rows)))
+            covariances.append(before - half.mT @ half)
+        mean, covariance = torch.stack(means, 1), torch.stack(covariances, 1)
+        shape = (*x.shape[:-2], members)
+        loc = self.loc + self.scale * mean
+        covariance = self.scale.square() * (covariance + covariance.mT) / 2
+        return loc.reshape(*shape, rows), covariance.reshape(*shape, rows, rows)
+
+    def _through(self, x: Tensor) -> Latent:
+        width = sum(layer.latent_dim for layer in self.layers[:-1])
+        nodes = normal_nodes(_READ, width, self.seed)[None] if width else x.new_zeros(1, 1, 0)
+        return through(self.layers, x, nodes.to(x))
+
+    def _output(self) -> tuple[Processes, Posteriors]:
+        raise TypeError(f"{type(self).__name__} has no inducing variables of f.")
+
+    def _noise(self) -> Tensor:
+        if not isinstance(self.likelihood, GaussianNoise):
+            raise TypeError(
+                "`joint` should be asked of a model with Gaussian noise, got "
+                f"{type(self.likelihood).__name__}."
+            )
+        return self.noise_variance()
+
+    def _regression(self, asked: str) -> Regression:
+        if not isinstance(self.likelihood, Regression):
+            raise TypeError(
+                f"`{asked}` should be asked of a model of real targets, got "
+                f"{type(self.likelihood).__name__}: `forward` has its class probabilities."
+            )
+        return self.likelihood
+
+
+def _start(rows: Tensor, points: Tensor, plain: Any, count: int) -> list[ProjectedDeformation]:
+    """Return deformations near the stationary process, of small and certain deviations."""
+    inverse = plain.lengthscale.reciprocal()
+    curvature = (plain.gradient * plain.lengthscale).square().mean(0) / plain.noise
+    length = rows.new_full((rows.shape[1],), rows.shape[1] ** 0.5)
+    layers: list[ProjectedDeformation] = []
+    at = None
+    for depth in range(count):
+        # What the layer below returns is scaled by c, and so are the places and lengthscales there.
+        scale = torch.ones_like(inverse) if depth == 0 else inverse
+        layer = ProjectedDeformation(points * scale, inverse, lengthscale=length * scale)
+        deviate_little(layer, rows, curvature.clamp(min=1.0), at=at, constant=inverse.diag())
+        with torch.no_grad():
+            at = layer(rows, at)[0]
+        layers.append(layer)
+    return layers
+
+
+def _checked_likelihood(likelihood: Likelihood) -> Likelihood:
+    if not likelihood.closed or likelihood.functions != 1:
+        raise ValueError(
+            "`likelihood` should have one latent function and be bounded by quadratics (gaussian, "
+            f"student_t, bernoulli), got {type(likelihood).__name__}: take ThinDeepGP for it."
+        )
+    return likelihood
+
+
+def _check_affordable(rows: int, most: int) -> None:
+    if rows > most:
+        gib = 8 * rows**2 / 2**30
+        raise ValueError(
+            f"`x` should have at most {most} rows for the exact process, got {rows}: its matrix takes "
+            f"{gib:.2g} GiB, a few times; take `ThinDeepGP`, or raise `max_rows`."
+        )
