@@ -20,7 +20,7 @@ LEVELS = np.concatenate([_LOWER, 1 - _LOWER[-2::-1]])
 NODES = 10
 """Gauss-Legendre nodes a panel."""
 
-PANELS = 512
+PANELS = 160
 """Most panels: of many members' quantiles only some are boundaries, evenly taken in their order."""
 
 ELEMENTS = 1 << 21
