@@ -257,6 +257,23 @@ CASES |= {
     "exact_gp": Case(
         lambda s: gp.ExactGP.from_data(Case(net).x(), Case(net, targets=0).y()), targets=0
     ),
+    "exact_thin_deep_gp": Case(
+        lambda s: _other_process("ExactThinDeepGP", s, num_inducing=6, members=4),
+        targets=0,
+        passes=1,
+    ),
+    "exact_thin_deep_gp_two_layers_student_t": Case(
+        lambda s: _other_process(
+            "ExactThinDeepGP",
+            s,
+            num_inducing=6,
+            members=4,
+            hidden_layers=2,
+            likelihood="student_t",
+        ),
+        targets=0,
+        passes=1,
+    ),
     "sparse_gp": Case(lambda s: _other_process("SparseGP", s, num_inducing=6), targets=0),
     "deep_kernel": Case(
         lambda s: _other_process("DeepKernelGP", s, num_inducing=6, hidden=(8,)), targets=0

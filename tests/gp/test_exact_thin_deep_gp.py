@@ -79,12 +79,12 @@ def test_a_draw_has_the_moments_that_the_layer_says() -> None:
         layer.root.add_(0.3 * torch.randn(3, 4, 4, generator=g).tril())
         x = torch.randn(6, 3, generator=g).double()
         mean, variance = layer(x)
-        noise = torch.randn(20_000, 3, 4, 3, generator=g).double()
+        noise = torch.randn(2000, 3, 4, 3, generator=g).double()
         drawn = torch.stack([layer.draw(x, None, each) for each in noise])
         torch.testing.assert_close(layer.draw(x, None, 0 * noise[0]), mean)
     error = 5 * (variance / len(noise)).sqrt()
     assert bool(((drawn.mean(0) - mean).abs() < error).all())
-    torch.testing.assert_close(drawn.var(0), variance, rtol=0.08, atol=1e-6)
+    torch.testing.assert_close(drawn.var(0), variance, rtol=0.2, atol=1e-6)
 
 
 def test_the_bound_is_below_the_evidence() -> None:
@@ -118,7 +118,7 @@ def test_the_bound_is_below_the_evidence() -> None:
     # And in training mode its objective is an unbiased estimate of that bound.
     model.train()
     with torch.no_grad():
-        found = torch.stack([model.objective(whole(x, y)) for _ in range(1500)])
+        found = torch.stack([model.objective(whole(x, y)) for _ in range(500)])
     estimate = -len(x) * found.mean() + len(x) * model.scale.log()
     spread = len(x) * found.std() / len(found) ** 0.5 + posterior.std() / len(noise) ** 0.5
     assert (estimate - bound).abs() < 4 * spread
@@ -192,7 +192,7 @@ def test_an_outlier_moves_student_t_noise_less() -> None:
     for likelihood in ("student_t", "gaussian"):
         model = ExactThinDeepGP.from_data(x, y, likelihood=likelihood)  # type: ignore[arg-type]
         gp.fit(model, (x, y), plan=[Phase(60, rate=0.03)])
-        errors.append(float((model(x).mean - clean).square().mean()))
+        errors.append((model(x).mean - clean).square().mean().item())
     assert errors[0] < 0.5 * errors[1]
 
 
@@ -203,9 +203,9 @@ def test_bending_predicts_what_varies_at_two_speeds() -> None:
     y = speeds.sin() + 0.05 * torch.randn(160, generator=g, dtype=torch.float64)
     train, test = (x[:100], y[:100]), (x[100:], y[100:])
     model = ExactThinDeepGP.from_data(*train)
-    straight = float(-model(test[0]).log_prob(test[1]).mean())
+    straight = -model(test[0]).log_prob(test[1]).mean().item()
     gp.fit(model, train, plan=[Phase(200, rate=0.03)])
-    assert float(-model(test[0]).log_prob(test[1]).mean()) < straight
+    assert -model(test[0]).log_prob(test[1]).mean().item() < straight
     metric = model.local_metric(torch.tensor([[-0.7], [0.7]]).double())[:, 0, 0]
     assert metric[1] > 2 * metric[0]
 

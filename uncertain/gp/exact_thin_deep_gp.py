@@ -6,6 +6,7 @@ layers, ``S`` draws of the matrices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ _POINTS = 25
 _NODES = 8
 """Members a draw of the matrices where f can not be integrated out of the prediction of y."""
 _READ = 128
-_DAMPED, _PASSES, _CLOSE = 0.5, 50, 1e-6
+_DAMPED, _PASSES, _CLOSE = 0.5, 50, 1e-5
 
 
 class _Draw(NamedTuple):
@@ -541,7 +542,9 @@ def _start(rows: Tensor, points: Tensor, plain: Any, count: int) -> list[Project
         # What the layer below returns is scaled by c, and so are the places and lengthscales there.
         scale = torch.ones_like(inverse) if depth == 0 else inverse
         layer = ProjectedDeformation(points * scale, inverse, lengthscale=length * scale)
-        deviate_little(layer, rows, curvature.clamp(min=1.0), at=at, constant=inverse.diag())
+        deviate_little(
+            layer, rows, curvature.clamp(min=1.0), at=at, constant=inverse.diag(), cost=math.inf
+        )
         with torch.no_grad():
             at = layer(rows, at)[0]
         layers.append(layer)

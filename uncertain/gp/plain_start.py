@@ -173,6 +173,7 @@ def deviate_little(
     *,
     at: Float[Tensor, "N P"] | None = None,
     constant: Float[Tensor, "Q C"] | None = None,
+    cost: float = _COST,
 ) -> None:
     r"""Set processes of mean zero, as small and as certain as the rows ask for.
 
@@ -191,6 +192,7 @@ def deviate_little(
         curvature: (Q,), lambda, at least 0.
         at: (N, P), where the layer's matrix is looked up; by default x.
         constant: (Q, C), the matrix that they deviate from; by default the layer's prior mean.
+        cost: Nats a row that the prior's spread may cost.
 
     Raises:
         ValueError: For a layer without a prior mean, and no other constant.
@@ -202,7 +204,7 @@ def deviate_little(
     columns = centre.shape[1]
     size = centre.square().mean(1)
     size = _SHARE * torch.where(size > 0, size, size.mean()).clamp(min=tiny)
-    size = torch.minimum(size, _COST / (columns * curvature.clamp(min=tiny)))
+    size = torch.minimum(size, cost / (columns * curvature.clamp(min=tiny)))
     layer.mean.zero_()
     layer.log_variance.copy_(size.log())
     response = layer.responses(x if at is None else at)

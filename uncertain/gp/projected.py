@@ -5,6 +5,8 @@ r"""A deformation that is one function of finitely many numbers, so that all row
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -64,6 +66,14 @@ class ProjectedDeformation(Deformation):
         self.log_lengthscale = nn.Parameter(length.detach().to(self.mean).log()[None])
         start = inverse_lengthscale.detach().to(self.mean, copy=True)
         self.log_inverse_lengthscale = nn.Parameter(start.log())
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """Return what builds this module again, apart from its state."""
+        return {
+            "inducing_points": self.inducing_points,
+            "inverse_lengthscale": self.inverse_lengthscale(),
+            "jitter": self.jitter,
+        }
 
     def inverse_lengthscale(self) -> Float[Tensor, " D"]:
         """Return c, in units of f's lengthscale a standard deviation of the input."""
