@@ -235,3 +235,17 @@ def test_quadrature_resolves_members_of_very_different_scales() -> None:
         families.FAMILIES["normal"], {"loc": loc, "scale": scale}, w, y
     )
     np.testing.assert_allclose(numeric, families.crps(d, y), rtol=1e-10)
+
+
+@pytest.mark.parametrize("decades", [0, 4])
+def test_quadrature_over_many_members_takes_some_of_their_quantiles(decades: int) -> None:
+    rng = np.random.default_rng(0)
+    loc = rng.normal(size=(6, 300))
+    scale = 10 ** (decades * (rng.random((6, 300)) - 0.5))
+    w, y = rng.dirichlet(np.ones(300), size=6), rng.normal(size=6)
+    assert 300 * len(integration.LEVELS) > 10 * integration.PANELS
+    found = integration.mixture_crps(
+        families.FAMILIES["normal"], {"loc": loc, "scale": scale}, w, y
+    )
+    normals = ArrayDistribution("normal", {"loc": loc, "scale": scale}, w)
+    np.testing.assert_allclose(found, families.crps(normals, y), rtol=1e-6)

@@ -280,13 +280,13 @@ def test_what_it_can_not_do_is_refused_in_words() -> None:
     x, y = rows(30)
     with pytest.raises(ValueError, match="at most 20 rows for the exact process, got 30"):
         ExactThinDeepGP.from_data(x, y, max_rows=20)
-    with pytest.raises(ValueError, match="one latent function.*HeteroscedasticNoise"):
+    with pytest.raises(ValueError, match=r"one latent function.*HeteroscedasticNoise"):
         ExactThinDeepGP.from_data(x, y, likelihood="heteroscedastic")
-    with pytest.raises(ValueError, match="`num_inducing`.*30 rows"):
+    with pytest.raises(ValueError, match=r"`num_inducing`.*30 rows"):
         ExactThinDeepGP.from_data(x, y, num_inducing=31)
     with pytest.raises(ValueError, match="`y` should have shape"):
         ExactThinDeepGP.from_data(x, torch.stack([y, y], 1))
-    with pytest.raises(ValueError, match="not finite|finite"):
+    with pytest.raises(ValueError, match="finite"):
         ExactThinDeepGP.from_data(x, y.index_fill(0, torch.tensor([3]), torch.nan))
     model = ExactThinDeepGP.from_data(x, y, likelihood="student_t", num_inducing=3)
     with pytest.raises(TypeError, match="joint_functions"):
