@@ -1,7 +1,8 @@
 """Tables for the page of label measures, from the files in ``docs/results/wasserstein``.
 
 They are what ``wasserstein_classification.py TASK --brief docs/results/wasserstein/TASK.json`` wrote. A
-mark in the page, ``<!-- TASK: KIND -->``, is where a table is put.
+mark in the page, ``<!-- TASK: KIND -->``, is where a table is put; ``<!-- goals -->`` is where every task is
+held against what was aimed at.
 """
 
 from __future__ import annotations
@@ -15,7 +16,18 @@ from pathlib import Path
 from results_tables import markdown_table
 
 MARK = re.compile(r"<!-- (\w+): (gains|parts|scores|views) -->")
+GOALS = "<!-- goals -->"
 CONTROL = "_gain_over_prototype"
+TASKS = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "shapes": "shapes"}
+ASKED = {"wasserstein": "one view", "wasserstein_turned": "turned views"}
+AIMS = {
+    "severe": "severe",
+    "rotation": "turned, 4-5",
+    "down": "down-scaled, 4-5",
+    "noise": "noise",
+    "noise_4_5": "noise, 4-5",
+    "clean": "clean",
+}
 COLUMNS = {
     "clean": "clean",
     "severe": "severe",
@@ -75,7 +87,51 @@ def fill(page: str, folder: Path) -> str:
             raise ValueError(f"{path.name} should hold a confirming run, got {held.get('half')!r}.")
         return _KINDS[found[2]](held)
 
-    return MARK.sub(table, page)
+    page = MARK.sub(table, page)
+    return page.replace(GOALS, _goals(folder)) if GOALS in page else page
+
+
+def _goals(folder: Path) -> str:
+    """Every task's gains, and on how many tasks each goal is met."""
+    rows, met = [], []
+    for model, views in ASKED.items():
+        counts = {"severe": 0, "nll": 0, "noise": 0, "clean": 0}
+        for task, name in TASKS.items():
+            path = folder / f"{task}.json"
+            if not path.is_file():
+                rows.append([views, name, *["-"] * (len(AIMS) + 2)])
+                continue
+            held: Figures = json.loads(path.read_text())
+            start = f"{model}{CONTROL}"
+            gains = [_interval(held, f"{start}_{aim}", 1, 1) for aim in AIMS]
+            saved = _interval(held, f"{start}_severe_nll_saved", -100, 0, " %")
+            rows.append([views, name, f"{held['trainings']:.0f}", *gains, saved])
+            for goal, reached in _reached(held, start).items():
+                counts[goal] += reached
+        met.append([views, *(f"{count} of {len(TASKS)}" for count in counts.values())])
+    heads = ["asked with", "task", "trainings", *AIMS.values(), "severe NLL"]
+    aims = [
+        "severe: 1 point or more, above 0",
+        "severe NLL: 10 % lower or more, below 0",
+        "noise: interval not below 0",
+        "clean: interval above -0.3",
+    ]
+    return markdown_table(heads, rows) + "\n\n" + markdown_table(["asked with", *aims], met)
+
+
+def _reached(held: Figures, start: str) -> dict[str, bool]:
+    """Which goals one task meets; a figure that is not there meets none."""
+
+    def figure(name: str) -> float:
+        value = held.get(f"{start}_{name}")
+        return float(value) if isinstance(value, int | float) else math.nan
+
+    return {
+        "severe": figure("severe") >= 1 and figure("severe_low") > 0,
+        "nll": figure("severe_nll_saved") >= 0.1 and figure("severe_nll_saved_low") > 0,
+        "noise": figure("noise_high") >= 0 and figure("noise_4_5_high") >= 0,
+        "clean": figure("clean_low") > -0.3,
+    }
 
 
 def _gains(held: Figures) -> str:

@@ -322,6 +322,30 @@ def test_the_pages_tables_are_the_stored_figures(tmp_path):
         perturbed_tables.fill(page, tmp_path)
 
 
+def test_a_goal_is_met_only_where_its_interval_says_so(tmp_path):
+    import json
+
+    sys.path.append(str(PAPERS.parents[1] / "docs"))
+    import perturbed_tables
+
+    parts = ("severe", "rotation", "down", "noise", "noise_4_5", "clean", "severe_nll_saved")
+
+    def stored(low: float, value: float, high: float) -> str:
+        held: dict[str, float | str] = {"half": "confirm", "trainings": 10.0}
+        for part in parts:
+            for end, figure in (("_low", low), ("", value), ("_high", high)):
+                held[f"wasserstein_gain_over_prototype_{part}{end}"] = figure
+        return json.dumps(held)
+
+    (tmp_path / "digits.json").write_text(stored(0.5, 1.5, 2.5))
+    (tmp_path / "mnist.json").write_text(stored(-0.1, 1.5, 2.5))  # An interval that holds 0.
+    (tmp_path / "shapes.json").write_text(stored(-2.5, -1.5, -0.5))
+    filled = perturbed_tables.fill("<!-- goals -->", tmp_path)
+    assert "| one view | 1 of 4 | 1 of 4 | 2 of 4 | 2 of 4 |" in filled
+    assert "| turned views | 0 of 4 | 0 of 4 | 0 of 4 | 0 of 4 |" in filled
+    assert "| one view | CIFAR-10 | - |" in filled
+
+
 def test_half_of_the_turned_views_are_the_row_itself():
     images = torch.rand((2000, 1, 8, 8), generator=generator())
     clouds = torch.randn((2000, 16, 3), generator=generator())
