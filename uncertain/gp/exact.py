@@ -20,11 +20,8 @@ from uncertain.gp.factors import cholesky
 from uncertain.gp.kernels import Kernel
 from uncertain.gp.plans import Phase
 from uncertain.gp.scaling import ScaledModel, Scaling, row_weights
-from uncertain.gp.training_data import checked_rows
+from uncertain.gp.training_data import MOST_ROWS, check_affordable, checked_rows
 from uncertain.predictive import GaussianMarginal, import_quietly
-
-MOST_ROWS = 2000
-"""Rows that are taken without being asked to: the time grows with their cube."""
 
 
 class _Solved(NamedTuple):
@@ -126,12 +123,7 @@ class ExactGP(ScaledModel):
                 differ.
         """
         data = checked_rows(x, y)
-        if len(data.x) > max_rows:
-            gib = 8 * len(data.x) ** 2 / 2**30
-            raise ValueError(
-                f"`x` should have at most {max_rows} rows for the exact process, got {len(data.x)}: "
-                f"its matrix takes {gib:.2g} GiB, a few times; take `SparseGP`, or raise `max_rows`."
-            )
+        check_affordable(len(data.x), max_rows, instead="SparseGP")
         scaling = Scaling.of(data)
         target = scaling.target(y.detach(), len(x))
         weights = torch.ones_like(target)

@@ -15,6 +15,8 @@ from uncertain.gp.alignment import PlainProcess
 from uncertain.gp.evidence import Evidence, log_evidence
 from uncertain.gp.kernels import Kernel, base_kernel
 from uncertain.gp.likelihoods import SMALLEST_NOISE
+from uncertain.gp.plain_start import deviate_little
+from uncertain.gp.projected import ProjectedDeformation
 
 _ITERATIONS = 150
 _NOISES = 0.05, 0.0005
@@ -50,6 +52,35 @@ def stationary_process(
     scales = logs.exp()
     length, amplitude, noise = scales[:width], scales[width], scales[width + 1] + SMALLEST_NOISE
     return PlainProcess(length, amplitude, noise, _gradient(x, y, logs, kernel))
+
+
+def bent_layers(
+    rows: Float[Tensor, "N D"], points: Float[Tensor, "M D"], plain: PlainProcess, count: int
+) -> list[ProjectedDeformation]:
+    """Return deformations near the stationary process, of small and certain deviations.
+
+    Args:
+        rows: (N, D), standardised.
+        points: (M, D), inducing points of the first matrix.
+        plain: The stationary process.
+        count: How many layers.
+    """
+    inverse = plain.lengthscale.reciprocal()
+    curvature = (plain.gradient * plain.lengthscale).square().mean(0) / plain.noise
+    length = rows.new_full((rows.shape[1],), rows.shape[1] ** 0.5)
+    layers: list[ProjectedDeformation] = []
+    at = None
+    for depth in range(count):
+        # What the layer below returns is scaled by c, and so are the places and lengthscales there.
+        scale = torch.ones_like(inverse) if depth == 0 else inverse
+        layer = ProjectedDeformation(points * scale, inverse, lengthscale=length * scale)
+        deviate_little(
+            layer, rows, curvature.clamp(min=1.0), at=at, constant=inverse.diag(), cost=math.inf
+        )
+        with torch.no_grad():
+            at = layer(rows, at)[0]
+        layers.append(layer)
+    return layers
 
 
 def _fitted(x: Tensor, y: Tensor, kernel: Kernel, noise: float) -> tuple[Tensor, float] | None:

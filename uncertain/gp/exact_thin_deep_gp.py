@@ -6,7 +6,6 @@ layers, ``S`` draws of the matrices.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from torch.distributions import Distribution, MixtureSameFamily
 from uncertain import checks
 from uncertain.fit import Batch
 from uncertain.gp.evidence import log_evidence
-from uncertain.gp.exact_start import stationary_process
+from uncertain.gp.exact_start import bent_layers, stationary_process
 from uncertain.gp.factors import cholesky
 from uncertain.gp.initialisation import checked_count, cluster_centres
 from uncertain.gp.kernels import KERNELS, Kernel, base_kernel
@@ -32,18 +31,20 @@ from uncertain.gp.likelihoods import (
     Units,
     named,
 )
-from uncertain.gp.plain_start import deviate_little
 from uncertain.gp.plans import Phase
 from uncertain.gp.projected import ProjectedDeformation
 from uncertain.gp.readable import ReadableProcess, output_dtype
 from uncertain.gp.scaling import Kept, row_weights
 from uncertain.gp.sites import Posteriors, Processes
-from uncertain.gp.training_data import given_points, standardised_inputs
+from uncertain.gp.training_data import (
+    MOST_ROWS,
+    check_affordable,
+    given_points,
+    standardised_inputs,
+)
 from uncertain.predictive import GaussianMarginal, mixture
 from uncertain.predictive.nodes import normal_nodes
 
-MOST_ROWS = 2000
-"""Rows that are taken without being asked to: the time grows with their cube."""
 _POINTS = 25
 _NODES = 8
 """Members a draw of the matrices where f can not be integrated out of the prediction of y."""
@@ -204,7 +205,7 @@ class ExactThinDeepGP(ReadableProcess):
         checks.check_count("members", members)
         rows, input_scaling = standardised_inputs(x)
         checks.check_shape("y", y, (len(x),), hint="one target a row of x")
-        _check_affordable(len(rows), max_rows)
+        check_affordable(len(rows), max_rows, instead="ThinDeepGP")
         given = (
             likelihood if isinstance(likelihood, Likelihood) else named(likelihood, y, noise=noise)
         )
@@ -219,7 +220,7 @@ class ExactThinDeepGP(ReadableProcess):
         real = targets[:, 0] if isinstance(of_y, Regression) else None
         plain = stationary_process(rows, real, kernel=kernel)
         points = cluster_centres(rows, count, seed) if points is None else points
-        layers = _start(rows, points.to(rows), plain, hidden_layers)
+        layers = bent_layers(rows, points.to(rows), plain, hidden_layers)
         model = cls(
             layers,
             rows,
@@ -531,26 +532,6 @@ class ExactThinDeepGP(ReadableProcess):
         return self.likelihood
 
 
-def _start(rows: Tensor, points: Tensor, plain: Any, count: int) -> list[ProjectedDeformation]:
-    """Return deformations near the stationary process, of small and certain deviations."""
-    inverse = plain.lengthscale.reciprocal()
-    curvature = (plain.gradient * plain.lengthscale).square().mean(0) / plain.noise
-    length = rows.new_full((rows.shape[1],), rows.shape[1] ** 0.5)
-    layers: list[ProjectedDeformation] = []
-    at = None
-    for depth in range(count):
-        # What the layer below returns is scaled by c, and so are the places and lengthscales there.
-        scale = torch.ones_like(inverse) if depth == 0 else inverse
-        layer = ProjectedDeformation(points * scale, inverse, lengthscale=length * scale)
-        deviate_little(
-            layer, rows, curvature.clamp(min=1.0), at=at, constant=inverse.diag(), cost=math.inf
-        )
-        with torch.no_grad():
-            at = layer(rows, at)[0]
-        layers.append(layer)
-    return layers
-
-
 def _checked_likelihood(likelihood: Likelihood) -> Likelihood:
     if not likelihood.closed or likelihood.functions != 1:
         raise ValueError(
@@ -558,12 +539,3 @@ def _checked_likelihood(likelihood: Likelihood) -> Likelihood:
             f"student_t, bernoulli), got {type(likelihood).__name__}: take ThinDeepGP for it."
         )
     return likelihood
-
-
-def _check_affordable(rows: int, most: int) -> None:
-    if rows > most:
-        gib = 8 * rows**2 / 2**30
-        raise ValueError(
-            f"`x` should have at most {most} rows for the exact process, got {rows}: its matrix takes "
-            f"{gib:.2g} GiB, a few times; take `ThinDeepGP`, or raise `max_rows`."
-        )

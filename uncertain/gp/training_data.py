@@ -11,6 +11,9 @@ from torch import Tensor
 from uncertain import checks
 from uncertain.predictive.standardisation import standardisation
 
+MOST_ROWS = 2000
+"""Rows that exact processes take without being asked to: the time grows with their cube."""
+
 
 class TrainingData(NamedTuple):
     """Standardised inputs in float64, and the scales of both sides.
@@ -97,3 +100,22 @@ def _kind(value: Any, name: str) -> str:
     if isinstance(value, Tensor):
         return f"{value.dtype}: {name}.float()"
     return f"{type(value).__name__}: torch.as_tensor({name}, dtype=torch.float64)"
+
+
+def check_affordable(rows: int, most: int, *, instead: str) -> None:
+    """Raise where an exact process has more rows than it is to have.
+
+    Args:
+        rows: How many there are.
+        most: How many there may be.
+        instead: The model to take for more.
+
+    Raises:
+        ValueError: For too many; it says what they take.
+    """
+    if rows > most:
+        gib = 8 * rows**2 / 2**30
+        raise ValueError(
+            f"`x` should have at most {most} rows for the exact process, got {rows}: its matrix takes "
+            f"{gib:.2g} GiB, a few times; take `{instead}`, or raise `max_rows`."
+        )
