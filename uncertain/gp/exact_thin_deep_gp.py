@@ -16,11 +16,13 @@ from torch.distributions import Distribution, MixtureSameFamily
 
 from uncertain import checks
 from uncertain.fit import Batch
+from uncertain.gp import known_rows
+from uncertain.gp.deformation import SMALLEST_VARIANCE
 from uncertain.gp.evidence import log_evidence
 from uncertain.gp.exact_start import bent_layers, stationary_process
-from uncertain.gp.factors import cholesky
+from uncertain.gp.exponentials import chunk_numbers
 from uncertain.gp.initialisation import checked_count, cluster_centres
-from uncertain.gp.kernels import KERNELS, Kernel, base_kernel
+from uncertain.gp.kernels import KERNELS, Kernel
 from uncertain.gp.layers import Latent, through
 from uncertain.gp.likelihoods import (
     SMALLEST_NOISE,
@@ -53,19 +55,15 @@ _DAMPED, _PASSES, _CLOSE = 0.5, 50, 1e-5
 
 
 class _Draw(NamedTuple):
-    """What a prediction needs of one draw of the matrices.
+    """One draw of the matrices.
 
     Attributes:
         noise: (Q, M, D) for every layer.
-        h: (N, Q), of the training rows.
-        factor: (N, N), of I + K / noise.
-        weights: (N,), what the covariance of the targets solves them to.
+        known: The training rows, bent by it.
     """
 
     noise: tuple[Tensor, ...]
-    h: Tensor
-    factor: Tensor
-    weights: Tensor
+    known: known_rows.KnownRows
 
 
 class ExactThinDeepGP(ReadableProcess):
@@ -446,24 +444,14 @@ class ExactThinDeepGP(ReadableProcess):
     def _functions(self, x: Tensor) -> tuple[Float[Tensor, "P S"], Float[Tensor, "P S"]]:
         """Return the mean and the variance of f at every draw."""
         asked = self._standardised(x)
-        root, amplitude = self._root(), self.log_amplitude.exp()
-        means, variances = [], []
-        for draw in self._solved(self.members):
-            cross = amplitude * base_kernel(draw.h, self._bent(asked, draw.noise), self.kernel)
-            half = torch.linalg.solve_triangular(draw.factor, root[:, None] * cross, upper=False)
-            means.append(draw.weights @ cross)
-            variances.append(amplitude - half.square().sum(0))
-        return torch.stack(means, 1), torch.stack(variances, 1).clamp(min=1e-12)
-
-    def _root(self) -> Float[Tensor, " N"]:
-        """Return the roots of the rows' precisions."""
-        return (self.weights * self._quadratic()[1]).sqrt()
-
-    def _quadratic(self) -> tuple[Tensor, Tensor]:
-        """Return the pseudo-targets of the training rows, and their precisions."""
-        quadratic = self.likelihood.quadratic(self.targets, self.centre, self.spread)
-        precision = quadratic.precision[:, 0]
-        return quadratic.linear[:, 0] / precision, precision
+        draws = self._solved(self.members)
+        size = max(64, 8 * chunk_numbers(asked) // len(self.rows))
+        parts = []
+        for part in asked.split(size):
+            found = [known_rows.moments(each.known, self._bent(part, each.noise)) for each in draws]
+            parts.append([torch.stack(each, 1) for each in zip(*found, strict=True)])
+        mean, variance = (torch.cat(each) for each in zip(*parts, strict=True))
+        return mean, variance.clamp(min=SMALLEST_VARIANCE)
 
     def _solved(self, count: int) -> list[_Draw]:
         state = [*self.parameters(), *self.buffers()]
@@ -471,16 +459,15 @@ class ExactThinDeepGP(ReadableProcess):
         return found
 
     def _solve(self, count: int) -> list[_Draw]:
-        target, _ = self._quadratic()
-        root, amplitude = self._root(), self.log_amplitude.exp()
-        eye = torch.eye(len(root)).to(root)
+        quadratic = self.likelihood.quadratic(self.targets, self.centre, self.spread)
+        precision = quadratic.precision[:, 0]
+        target, weighted = quadratic.linear[:, 0] / precision, self.weights * precision
+        amplitude = self.log_amplitude.exp()
         found = []
         for noise in self._nodes(count):
             h = self._bent(self.rows, noise)
-            matrix = root[:, None] * (amplitude * base_kernel(h, h, self.kernel)) * root
-            factor = cholesky(eye + matrix, name="I + K / noise", remedy="raise the noise")
-            solved = torch.cholesky_solve((root * target)[:, None], factor)[:, 0]
-            found.append(_Draw(noise, h, factor, root * solved))
+            known = known_rows.solve(h, target, weighted, amplitude, self.kernel)
+            found.append(_Draw(noise, known))
         return found
 
     def _joint_moments(self, x: Tensor, members: int) -> tuple[Tensor, Tensor]:
@@ -490,22 +477,14 @@ class ExactThinDeepGP(ReadableProcess):
         checks.check_not_empty("x", x)
         rows = x.shape[-2]
         asked = self._standardised(x.reshape(-1, x.shape[-1]))
-        root, amplitude = self._root(), self.log_amplitude.exp()
-        means, covariances = [], []
+        found = []
         for draw in self._solved(members):
-            h = self._bent(asked, draw.noise)
-            cross = amplitude * base_kernel(draw.h, h, self.kernel)
-            half = torch.linalg.solve_triangular(draw.factor, root[:, None] * cross, upper=False)
-            half = half.unflatten(1, (-1, rows)).movedim(0, 1)
-            places = h.unflatten(0, (-1, rows))
-            before = amplitude * base_kernel(places, places, self.kernel)
-            means.append((draw.weights @ cross).unflatten(0, (-1, rows)))
-            covariances.append(before - half.mT @ half)
-        mean, covariance = torch.stack(means, 1), torch.stack(covariances, 1)
-        shape = (*x.shape[:-2], members)
+            h = self._bent(asked, draw.noise).unflatten(0, (-1, rows))
+            found.append(known_rows.joint(draw.known, h))
+        mean, covariance = (torch.stack(each, 1) for each in zip(*found, strict=True))
+        shape = (*x.shape[:-2], members, rows)
         loc = self.loc + self.scale * mean
-        covariance = self.scale.square() * (covariance + covariance.mT) / 2
-        return loc.reshape(*shape, rows), covariance.reshape(*shape, rows, rows)
+        return loc.reshape(shape), (self.scale.square() * covariance).reshape(*shape, rows)
 
     def _through(self, x: Tensor) -> Latent:
         width = sum(layer.latent_dim for layer in self.layers[:-1])
