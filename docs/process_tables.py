@@ -19,6 +19,7 @@ MODELS = {
     "thin_deep_gp_2": "thin and deep, two layers",
     "thin_deep_gp_3": "thin and deep, three layers",
     "exact_gp": "exact",
+    "exact_student_t": "exact, Student-t noise",
     "sparse_gp": "sparse",
     "compositional_deep_gp": "compositional deep",
     "deep_kernel": "deep kernel",

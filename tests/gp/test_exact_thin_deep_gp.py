@@ -1,5 +1,6 @@
 """The thin and deep process with f exact: its bound, its predictions, its readings."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,42 @@ def test_a_run_goes_on_as_it_would_have(tmp_path: Path) -> None:
         torch.testing.assert_close(model(x).mean, models[0](x).mean)
 
 
+@pytest.mark.parametrize("kind", ["ExactThinDeepGP", "ExactGP"])
+def test_rows_held_out_are_news_to_what_is_scored_by_them(kind: str) -> None:
+    x, y = rows(30)
+    heard = []
+    for shift in (0.0, 1000.0):
+        model = getattr(gp, kind).from_data(x, y)
+        held = torch.randperm(30, generator=torch.Generator().manual_seed(0))[:9]
+        moved = y.index_add(0, held, torch.full((9,), shift).double())
+        answers: list[Tensor] = []
+        model.register_forward_hook(lambda m, a, p: answers.append(p.mean.detach()))  # noqa: B023
+        gp.fit(model, (x, moved), plan=[Phase(1)], held_out=0.3, seed=0)
+        heard.append(answers[0])
+    torch.testing.assert_close(heard[0], heard[1])
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "student_t"])
+def test_it_may_be_fitted_to_other_rows_than_it_knows(likelihood: Any) -> None:
+    x, y = rows(30)
+    model = ExactThinDeepGP.from_data(x[:20], y[:20], likelihood=likelihood, num_inducing=4)
+    gp.fit(model, (x, y), plan=[Phase(3)])
+    assert len(model.rows) == 30
+    model.condition(x[:5], y[:5])
+    gp.fit(model, (x[:12], y[:12]), plan=[Phase(3)])
+    assert bool(model(x).mean.isfinite().all())
+
+
+def test_a_copy_leaves_what_was_kept_behind_and_answers_alike() -> None:
+    x, y = rows(20)
+    model = ExactThinDeepGP.from_data(x, y, num_inducing=4)
+    with torch.no_grad():
+        expected = model(x[:3]).mean
+        again = copy.deepcopy(model)
+        assert again._kept._found is None
+        torch.testing.assert_close(again(x[:3]).mean, expected)
+
+
 def test_what_it_can_not_do_is_refused_in_words() -> None:
     x, y = rows(30)
     with pytest.raises(ValueError, match="at most 20 rows for the exact process, got 30"):
@@ -292,6 +329,10 @@ def test_what_it_can_not_do_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="finite"):
         ExactThinDeepGP.from_data(x, y.index_fill(0, torch.tensor([3]), torch.nan))
     model = ExactThinDeepGP.from_data(x, y, likelihood="student_t", num_inducing=3)
+    with pytest.raises(ValueError, match=r"`y`.*finite"):
+        model.condition(x, y.index_fill(0, torch.tensor([3]), torch.nan))
+    with pytest.raises(ValueError, match="`x`"):
+        model.condition(x[:0], y[:0])
     with pytest.raises(TypeError, match="joint_functions"):
         model.draws(2)
     with pytest.raises(TypeError, match="Gaussian noise"):

@@ -27,6 +27,9 @@ from torch.autograd.function import once_differentiable
 from uncertain.gp.factors import cholesky
 from uncertain.gp.kernels import Kernel
 
+_SILENT = 1e-9
+"""Precisions, as shares of the largest, below which a difference of their inverses has no digits left."""
+
 
 class Evidence(NamedTuple):
     """What the rows say of f.
@@ -92,10 +95,10 @@ class _Evidence(torch.autograd.Function):
         value = -factor.diagonal().log().sum() - 0.5 * target @ solved
         covariance = unit * amplitude
         mean = covariance @ solved
-        # V - V A V, by its diagonal: where a precision is not 0 there is a shorter way.
+        # V - V A V, by its diagonal: where a precision is not next to 0 there is a shorter way.
         safe = precision.clamp(min=torch.finfo(precision.dtype).tiny)
         variance = 1 / safe - inverse.diagonal() / safe.square()
-        silent = precision == 0
+        silent = precision <= _SILENT * precision.max()
         if bool(silent.any()):
             some = covariance[silent]
             variance[silent] = amplitude - ((some @ inverse) * some).sum(1)

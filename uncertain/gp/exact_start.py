@@ -19,21 +19,22 @@ from uncertain.gp.plain_start import deviate_little
 from uncertain.gp.projected import ProjectedDeformation
 
 _ITERATIONS = 150
-_NOISES = 0.05, 0.0005
-"""Where the noise starts: much noise and long lengthscales, or little and short, may both be optima."""
 _ENOUGH = 1e-6
 _TURN = 1e6
 
 
 def stationary_process(
-    x: Float[Tensor, "N D"], y: Float[Tensor, " N"] | None, *, kernel: Kernel
+    x: Float[Tensor, "N D"], y: Float[Tensor, " N"] | None, *, kernel: Kernel, noise: float
 ) -> PlainProcess:
     """Return the process of the higher evidence of two starts; a guess where no target is a number.
+
+    Much noise and long lengthscales, or little and short ones, may both be optima.
 
     Args:
         x: (N, D), standardised.
         y: (N,), standardised; ``None`` for the guess.
         kernel: Of f.
+        noise: Where its variance starts; the other start has a hundredth.
 
     Returns:
         Lengthscales (D,), the variances of f and of the noise, and the gradient (N, D) of the mean of
@@ -42,16 +43,20 @@ def stationary_process(
     width = x.shape[1]
     guess = x.new_full((width,), math.sqrt(width))
     one = x.new_ones(())
-    plain = PlainProcess(guess, one, 0.05 * one, (1 / guess).expand_as(x))
+    plain = PlainProcess(guess, one, noise * one, (1 / guess).expand_as(x))
     if y is None:
         return plain
-    found = [each for noise in _NOISES if (each := _fitted(x, y, kernel, noise)) is not None]
+    found = [
+        each for share in (1.0, 0.01) if (each := _fitted(x, y, kernel, share * noise)) is not None
+    ]
     if not found:
         return plain
     logs, _ = max(found, key=lambda pair: pair[1])
     scales = logs.exp()
-    length, amplitude, noise = scales[:width], scales[width], scales[width + 1] + SMALLEST_NOISE
-    return PlainProcess(length, amplitude, noise, _gradient(x, y, logs, kernel))
+    length, amplitude = scales[:width], scales[width]
+    return PlainProcess(
+        length, amplitude, scales[width + 1] + SMALLEST_NOISE, _gradient(x, y, logs, kernel)
+    )
 
 
 def bent_layers(

@@ -1,4 +1,4 @@
-"""A thin-and-deep process with f integrated out exactly, for up to a few thousand rows.
+"""A thin-and-deep process with f integrated out exactly, for up to two thousand rows.
 
 ``N`` training rows, ``P`` rows to predict, ``D`` inputs, ``M`` inducing points of a matrix, ``L`` hidden
 layers, ``S`` draws of the matrices.
@@ -81,14 +81,15 @@ class ExactThinDeepGP(ReadableProcess):
 
     A step is a factor and an inverse of the rows' covariance: :math:`N^3` operations, some .03 s at 500
     rows and 1 s at 2,000. Above, take :class:`~uncertain.gp.ThinDeepGP`. Trained on all rows at once;
-    on some of them :meth:`objective` is the bound of those, repeated, which is another thing.
+    on some of them
+    :meth:`objective` is the bound of those, repeated, which is not an estimate of the bound of all.
 
     Parameters are kept in float64; inputs and the target are standardised inside.
 
     Args:
         layers: The deformations, from the inputs up.
         rows: (N, D), standardised training inputs.
-        targets: (N,) or (N, 1), as the likelihood takes them.
+        targets: As the likelihood takes them: (N, 1), standardised, or class indices (N,).
         likelihood: Of the target, with one latent function and a quadratic bound.
         kernel: Of f.
         weights: (N,), at least 0; ones by default.
@@ -141,6 +142,7 @@ class ExactThinDeepGP(ReadableProcess):
         checks.check_not_empty("layers", layers)
         checks.check_shape("rows", rows, ("N", layers[0].input_dim))
         checks.check_not_empty("rows", rows)
+        checks.check_same_length(rows=rows, targets=targets)
         checks.check_choice("kernel", kernel, KERNELS)
         checks.check_range("samples", samples, 1)
         checks.check_range("members", members, 1)
@@ -188,10 +190,11 @@ class ExactThinDeepGP(ReadableProcess):
             likelihood: ``"gaussian"``, ``"student_t"`` or ``"bernoulli"``, or one of
                 :mod:`uncertain.gp.likelihoods` with one latent function.
             kernel: As for the class.
-            noise: Where the variance of the noise starts, in units of the target's, before L-BFGS.
+            noise: Where the variance of the noise starts, in units of the target's, for L-BFGS, which also
+                starts from a hundredth of it.
             members: As for the class.
             max_rows: More rows are refused: a step takes N^3 operations and several N x N matrices, at
-                8 bytes a number.
+                8 bytes a number, and a prediction S of them.
             seed: Of k-means and of the draws.
 
         Raises:
@@ -202,7 +205,10 @@ class ExactThinDeepGP(ReadableProcess):
         checks.check_count("hidden_layers", hidden_layers)
         checks.check_count("members", members)
         rows, input_scaling = standardised_inputs(x)
+        if not isinstance(y, Tensor):
+            raise TypeError(f"`y` should be a tensor, got {type(y).__name__}: torch.as_tensor(y).")
         checks.check_shape("y", y, (len(x),), hint="one target a row of x")
+        checks.check_range("noise", noise, SMALLEST_NOISE, open_low=True)
         check_affordable(len(rows), max_rows, instead="ThinDeepGP")
         given = (
             likelihood if isinstance(likelihood, Likelihood) else named(likelihood, y, noise=noise)
@@ -216,7 +222,7 @@ class ExactThinDeepGP(ReadableProcess):
             wanted = min(_POINTS, len(rows))
         count = checked_count(wanted, points, len(rows))
         real = targets[:, 0] if isinstance(of_y, Regression) else None
-        plain = stationary_process(rows, real, kernel=kernel)
+        plain = stationary_process(rows, real, kernel=kernel, noise=noise)
         points = cluster_centres(rows, count, seed) if points is None else points
         layers = bent_layers(rows, points.to(rows), plain, hidden_layers)
         model = cls(
@@ -279,17 +285,13 @@ class ExactThinDeepGP(ReadableProcess):
         x = self._standardised(batch.x)
         y = self.likelihood.target(batch.y, len(x), self.loc, self.scale)
         weight = batch.weight.double() * (batch.total / len(batch.weight))
-        known = self.training and len(x) >= self._whole
-        if known:
-            centre, spread = self.centre[batch.index], self.spread[batch.index]
-        else:
-            centre, spread = self._touching(x, y, weight)
         nodes = self._drawn() if self.training else self._nodes(2)
-        bound, moments = self._bound(x, y, weight, centre, spread, nodes)
-        if known:
-            with torch.no_grad():
-                self.centre[batch.index] = centre.lerp(moments[0], _DAMPED)
-                self.spread[batch.index] = spread.lerp(moments[1], _DAMPED)
+        if self.training and self._moving(batch.index):
+            centre, spread = self.centre[batch.index], self.spread[batch.index]
+            bound, moments = self._bound(x, y, weight, centre, spread, nodes)
+            self._move(batch.index, moments)
+        else:
+            bound, _ = self._bound(x, y, weight, *self._touching(x, y, weight), nodes)
         likelihood = bound - weight.sum() * self.scale.log().sum()
         return (sum(layer.divergence() for layer in self.layers) - likelihood) / batch.total
 
@@ -308,8 +310,13 @@ class ExactThinDeepGP(ReadableProcess):
             TypeError, ValueError: For inputs or targets that do not fit.
         """
         rows = self._standardised(x)
+        checks.check_not_empty("x", rows)
         targets = self.likelihood.target(y, len(x), self.loc, self.scale)
         weights = row_weights(weight, rows[:, 0])
+        silent = weights == 0
+        checks.check_finite("y", targets[~silent])
+        # Rows of weight 0 may hold anything.
+        targets = targets.masked_fill(silent.reshape(-1, *[1] * (targets.ndim - 1)), 0)
         self.rows, self.targets, self.weights = rows.clone(), targets.clone(), weights.clone()
         self.centre, self.spread = self._touching(rows, targets, weights)
 
@@ -368,9 +375,15 @@ class ExactThinDeepGP(ReadableProcess):
             "`joint_functions(x).sample()` at the rows you want."
         )
 
-    @property
-    def _whole(self) -> int:
-        return len(self.rows)
+    def _moving(self, index: Tensor) -> bool:
+        """Whether there are touching points that these rows move."""
+        fixed = isinstance(self.likelihood, GaussianNoise)
+        return not fixed and int(index.max()) < len(self.centre)
+
+    @torch.no_grad()
+    def _move(self, index: Tensor, moments: tuple[Tensor, Tensor]) -> None:
+        for kept, found in zip((self.centre, self.spread), moments, strict=True):
+            kept[index] = kept[index].lerp(found, _DAMPED)
 
     def _bound(
         self,
@@ -497,7 +510,7 @@ class ExactThinDeepGP(ReadableProcess):
     def _noise(self) -> Tensor:
         if not isinstance(self.likelihood, GaussianNoise):
             raise TypeError(
-                "`joint` should be asked of a model with Gaussian noise, got "
+                "`joint` and `joint_functions` should be asked of a model with Gaussian noise, got "
                 f"{type(self.likelihood).__name__}."
             )
         return self.noise_variance()

@@ -161,6 +161,11 @@ def fit(
         checks.check_finite("weight", weight)
         with _advice(folder):
             race = _race(model, rows, starts=raced, folder=folder, limit=limit, seed=seed)
+    condition = getattr(model, "condition", None)
+    device = next(model.parameters()).device
+    if held.numel() and callable(condition):
+        # What predicts from rows by itself knows all of them: those held out must be news to it.
+        condition(*(column.to(device) for column in rows))
     traces: list[NDArray[np.float64]] = []
     stopped = ""
     for place, phase in enumerate(phases):
@@ -185,9 +190,7 @@ def fit(
         stopped = _TIME if result.stopped == INTERRUPTED else result.stopped
     if race is not None and race.cut:
         stopped = _TIME
-    condition = getattr(model, "condition", None)
     if callable(condition):
-        device = next(model.parameters()).device
         condition(x.to(device), y.to(device), weight.to(device))
     return Fitted(model.eval(), np.concatenate(traces), stopped, time.monotonic() - started, race)
 

@@ -120,6 +120,10 @@ class Kept:
         self._key: tuple[object, ...] | None = None
         self._found: Any = None
 
+    def __getstate__(self) -> dict[str, None]:
+        """Leave behind what was made: a copy's or a file's tensors are others."""
+        return {"_key": None, "_found": None}
+
     def __call__(self, make: Callable[[], Any], tensors: Iterable[Tensor], *more: object) -> Any:
         """Return what ``make`` makes, or made before where nothing that it depends on has changed.
 
