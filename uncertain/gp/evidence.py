@@ -73,8 +73,8 @@ def log_evidence(
         >>> found = log_evidence(
         ...     torch.zeros(1, 1).double(), one, one[None], one[None], kernel="matern_5_2"
         ... )
-        >>> round(found.value.item(), 4), found.mean.item(), found.variance.item()
-        (-0.5966, 0.5, 0.5)
+        >>> [round(part.item(), 4) for part in found]
+        [-0.5966, 0.5, 0.5]
     """
     value, mean, variance = _Evidence.apply(h, amplitude, precision, target, kernel)
     return Evidence(value, mean, variance)
