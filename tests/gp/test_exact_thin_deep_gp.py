@@ -13,6 +13,7 @@ from uncertain import gp, predictive
 from uncertain.fit import Batch
 from uncertain.gp import ExactThinDeepGP, Phase, ProjectedDeformation
 from uncertain.gp.kernels import KERNELS, Kernel, base_kernel
+from uncertain.gp.likelihoods import GaussianNoise
 
 
 def rows(count: int = 25, inputs: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -304,6 +305,14 @@ def test_it_may_be_fitted_to_other_rows_than_it_knows(likelihood: Any) -> None:
     model.condition(x[:5], y[:5])
     gp.fit(model, (x[:12], y[:12]), plan=[Phase(3)])
     assert bool(model(x).mean.isfinite().all())
+
+
+def test_a_likelihood_that_is_given_is_not_touched() -> None:
+    x, y = rows(20)
+    given = GaussianNoise(noise=0.3)
+    model = ExactThinDeepGP.from_data(x, y, likelihood=given, num_inducing=4)
+    assert model.likelihood is not given
+    assert given.log_noise.exp().item() == pytest.approx(0.3, rel=1e-4)
 
 
 def test_a_copy_leaves_what_was_kept_behind_and_answers_alike() -> None:

@@ -147,12 +147,21 @@ class Deformation(nn.Module):
         response = self.responses(at)
         variance = self.log_variance.double().exp()
         spread = self.covariance_root().mT @ response
-        known = response.square().sum(1) - spread.square().sum(1)
+        open_variance = self.unexplained(response) + spread.square().sum(1)
         mean = torch.einsum("qmn,qmd->nqd", response, self.mean.double())
         mean = variance.sqrt()[:, None] * mean
-        if self.prior_mean is not None:
-            mean = mean + self.prior_mean.double()
-        return mean, (variance[:, None] * (1 - known)).T.clamp(min=0)
+        constant = self.constant()
+        if constant is not None:
+            mean = mean + constant
+        return mean, (variance[:, None] * open_variance).T.clamp(min=0)
+
+    def constant(self) -> Float[Tensor, "Q C"] | None:
+        """Return the matrix that the processes deviate from, if it is not zero."""
+        return None if self.prior_mean is None else self.prior_mean.double()
+
+    def unexplained(self, response: Float[Tensor, "Q M N"]) -> Float[Tensor, "Q N"]:
+        """Return the share of the prior variance that the inducing points leave open."""
+        return 1 - response.square().sum(1)
 
     def features(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N C"]:
         """Return what the matrix multiplies: the rows, with a 1 at the end where there is a bias."""

@@ -203,8 +203,9 @@ def layer_draw(
     )
     update = _update(factor, values, cosines.at(points.expand(count, -1, -1, -1)) @ weights)
     size = (0.5 * layer.log_variance.detach()).exp()
-    centre = points.new_zeros(rows, columns) if layer.prior_mean is None else layer.prior_mean
-    return LayerDraw(cosines, weights, update, points, scale, size, layer.kernel, centre.detach())
+    constant = layer.constant()
+    centre = points.new_zeros(rows, columns) if constant is None else constant.detach()
+    return LayerDraw(cosines, weights, update, points, scale, size, layer.kernel, centre)
 
 
 def output_draw(

@@ -7,8 +7,8 @@ rows and :math:`A = (K + \Pi^{-1})^{-1} = \Pi^{1/2} B^{-1} \Pi^{1/2}`,
           = -\tfrac12 \log |B| - \tfrac12 t^\top A\, t, \qquad B = I + \Pi^{1/2} K\, \Pi^{1/2}.
 
 Its derivative in K is :math:`\tfrac12 (A t\, t^\top A - A)`, and in :math:`\pi_n` it is
-:math:`-\tfrac12 \mathrm E (t_n - f_n)^2`: one inverse gives all, where differentiating the factor would
-take its time thrice. ``N`` rows, ``Q`` latent dimensions.
+:math:`-\tfrac12 \mathrm E (t_n - f_n)^2`: one inverse gives all, and the factor need not be
+differentiated. ``N`` rows, ``Q`` latent dimensions.
 
 References:
     C. E. Rasmussen and C. K. I. Williams, "Gaussian processes for machine learning", 2006, equations
@@ -55,7 +55,7 @@ def log_evidence(
 ) -> Evidence:
     """Return the log evidence of rows that are known in the latent space.
 
-    Time is that of a factor and an inverse, :math:`N^3` operations, gradient included; memory is five
+    Time is that of a factor and an inverse, :math:`N^3` operations, gradient included; memory is several
     N x N matrices.
 
     Args:

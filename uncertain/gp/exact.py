@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,21 +15,14 @@ from torch.distributions import MultivariateNormal
 
 from uncertain import checks
 from uncertain.fit import Batch
+from uncertain.gp import known_rows
 from uncertain.gp.covariances import dense, diagonal, likelihood, stationary
-from uncertain.gp.factors import cholesky
 from uncertain.gp.kernels import Kernel
+from uncertain.gp.known_rows import KnownRows
 from uncertain.gp.plans import Phase
 from uncertain.gp.scaling import ScaledModel, Scaling, row_weights
 from uncertain.gp.training_data import MOST_ROWS, check_affordable, checked_rows
 from uncertain.predictive import GaussianMarginal, import_quietly
-
-
-class _Solved(NamedTuple):
-    """What a prediction needs of the training rows."""
-
-    root: Tensor
-    factor: Tensor
-    solution: Tensor
 
 
 class ExactGP(ScaledModel):
@@ -140,7 +133,7 @@ class ExactGP(ScaledModel):
         weight = batch.weight.to(y) * (batch.total / len(batch.weight))
         solved = self._solve(x, y, weight)
         noise = self._noise()
-        misfit: Tensor = solved.solution @ (y - self.constant(x))
+        misfit: Tensor = solved.weights @ (y - self.constant(x))
         logs = 2 * solved.factor.diagonal().log().sum()
         count = weight.sum()
         nats = count * (2 * math.pi * noise).log() + logs + misfit
@@ -176,9 +169,8 @@ class ExactGP(ScaledModel):
         asked = self.scaling.inputs(x)
         solved = self._training_rows()
         cross = dense(self.covariance, self.rows, asked)
-        mean = self.constant(asked) + solved.solution @ cross
-        half = torch.linalg.solve_triangular(solved.factor, solved.root * cross, upper=False)
-        variance = diagonal(self.covariance, asked) - half.square().sum(0)
+        mean, variance = known_rows.moments(solved, cross, diagonal(self.covariance, asked))
+        mean = self.constant(asked) + mean
         return self.scaling.marginal(mean, variance, self._noise(), x.dtype)
 
     def joint_functions(self, x: Float[Tensor, "*b P D"]) -> MultivariateNormal:
@@ -198,11 +190,10 @@ class ExactGP(ScaledModel):
         asked = self.scaling.inputs(x.reshape(-1, x.shape[-1]))
         solved = self._training_rows()
         cross = dense(self.covariance, self.rows, asked)
-        mean = self.constant(asked) + solved.solution @ cross
-        half = torch.linalg.solve_triangular(solved.factor, solved.root * cross, upper=False)
-        half = half.unflatten(1, (-1, rows)).movedim(0, 1)
         prior = dense(self.covariance, asked.unflatten(0, (-1, rows)))
-        covariance = prior - half.mT @ half + 1e-8 * torch.eye(rows).to(asked)
+        mean, covariance = known_rows.joint(solved, cross, prior)
+        mean = self.constant(asked) + mean.flatten()
+        covariance = covariance + 1e-8 * torch.eye(rows).to(asked)
         shape, scale = (*x.shape[:-2], 1), self.scaling.scale
         return MultivariateNormal(
             (self.scaling.loc + scale * mean).reshape(*shape, rows),
@@ -226,22 +217,16 @@ class ExactGP(ScaledModel):
         value: Tensor = self.likelihood.noise.squeeze()
         return value
 
-    def _training_rows(self) -> _Solved:
+    def _training_rows(self) -> KnownRows:
         """Solve for the training rows, or take what was kept where nothing can have changed."""
         state = [*self.parameters(), *self.buffers()]
-        found: _Solved = self.kept(
+        found: KnownRows = self.kept(
             lambda: self._solve(self.rows, self.targets, self.weights), state
         )
         return found
 
-    def _solve(self, x: Tensor, y: Tensor, weight: Tensor) -> _Solved:
+    def _solve(self, x: Tensor, y: Tensor, weight: Tensor) -> KnownRows:
         noise = self._noise()
-        root = (weight / noise).sqrt()[:, None]
-        eye = torch.eye(len(x)).to(x)
-        factor = cholesky(
-            eye + root * dense(self.covariance, x) * root.T,
-            name="I + K / noise",
-            remedy=f"the noise variance is {float(noise.detach()):.3g} of the target's: raise `noise`",
-        )
-        scaled = root * (y - self.constant(x))[:, None]
-        return _Solved(root, factor, (root * torch.cholesky_solve(scaled, factor))[:, 0])
+        told = f"the noise variance is {float(noise.detach()):.3g} of the target's: raise `noise`"
+        residual = y - self.constant(x)
+        return known_rows.solve(dense(self.covariance, x), residual, weight / noise, remedy=told)

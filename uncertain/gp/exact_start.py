@@ -15,12 +15,12 @@ from uncertain.gp.alignment import PlainProcess
 from uncertain.gp.evidence import Evidence, log_evidence
 from uncertain.gp.kernels import Kernel, base_kernel
 from uncertain.gp.likelihoods import SMALLEST_NOISE
+from uncertain.gp.lowering import lowered
 from uncertain.gp.plain_start import deviate_little
 from uncertain.gp.projected import ProjectedDeformation
 
 _ITERATIONS = 150
 _ENOUGH = 1e-6
-_TURN = 1e6
 
 
 def stationary_process(
@@ -79,9 +79,8 @@ def bent_layers(
         # What the layer below returns is scaled by c, and so are the places and lengthscales there.
         scale = torch.ones_like(inverse) if depth == 0 else inverse
         layer = ProjectedDeformation(points * scale, inverse, lengthscale=length * scale)
-        deviate_little(
-            layer, rows, curvature.clamp(min=1.0), at=at, constant=inverse.diag(), cost=math.inf
-        )
+        # As wide as a tenth of c: from a prior that costs little, the bound would have to widen it first.
+        deviate_little(layer, rows, curvature.clamp(min=1.0), at=at, cost=math.inf)
         with torch.no_grad():
             at = layer(rows, at)[0]
         layers.append(layer)
@@ -94,25 +93,12 @@ def _fitted(x: Tensor, y: Tensor, kernel: Kernel, noise: float) -> tuple[Tensor,
     logs = x.new_zeros(width + 2)
     logs[:width], logs[-1] = 0.5 * math.log(width), math.log(noise)
     logs.requires_grad_()
-    optimizer = torch.optim.LBFGS(
+    lowered(
         [logs],
-        max_iter=_ITERATIONS,
-        history_size=20,
-        tolerance_change=_ENOUGH,
-        line_search_fn="strong_wolfe",
+        lambda: -_evidence(x, y, logs, kernel).value / len(x),
+        iterations=_ITERATIONS,
+        enough=_ENOUGH,
     )
-
-    def closure() -> float:
-        optimizer.zero_grad()
-        try:
-            loss = -_evidence(x, y, logs, kernel).value / len(x)
-        except ArithmeticError:
-            return _TURN  # too far along the line: it turns back
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
-
-    with torch.enable_grad():
-        optimizer.step(closure)
     try:
         value = float(_evidence(x, y, logs.detach(), kernel).value)
     except ArithmeticError:

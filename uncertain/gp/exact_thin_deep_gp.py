@@ -6,6 +6,7 @@ layers, ``S`` draws of the matrices.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,8 +23,9 @@ from uncertain.gp.evidence import log_evidence
 from uncertain.gp.exact_start import bent_layers, stationary_process
 from uncertain.gp.exponentials import chunk_numbers
 from uncertain.gp.initialisation import checked_count, cluster_centres
-from uncertain.gp.kernels import KERNELS, Kernel
-from uncertain.gp.layers import Latent, through
+from uncertain.gp.kernels import KERNELS, Kernel, base_kernel
+from uncertain.gp.known_rows import KnownRows
+from uncertain.gp.layers import Latent, antithetic_nodes, inner_width, through
 from uncertain.gp.likelihoods import (
     SMALLEST_NOISE,
     GaussianNoise,
@@ -33,6 +35,7 @@ from uncertain.gp.likelihoods import (
     Units,
     named,
 )
+from uncertain.gp.plain_start import take_scales
 from uncertain.gp.plans import Phase
 from uncertain.gp.projected import ProjectedDeformation
 from uncertain.gp.readable import ReadableProcess, output_dtype
@@ -59,11 +62,13 @@ class _Draw(NamedTuple):
 
     Attributes:
         noise: (Q, M, D) for every layer.
-        known: The training rows, bent by it.
+        h: (N, Q), the training rows, bent by it.
+        known: What they say of f.
     """
 
     noise: tuple[Tensor, ...]
-    known: known_rows.KnownRows
+    h: Tensor
+    known: KnownRows
 
 
 class ExactThinDeepGP(ReadableProcess):
@@ -79,8 +84,8 @@ class ExactThinDeepGP(ReadableProcess):
     the first part at a draw of the matrices a step. Likelihoods that quadratics bound from below are
     taken, Student-t noise and two classes at the touching point that moves along.
 
-    A step is a factor and an inverse of the rows' covariance: :math:`N^3` operations, some .03 s at 500
-    rows and 1 s at 2,000. Above, take :class:`~uncertain.gp.ThinDeepGP`. Trained on all rows at once;
+    A step is a factor and an inverse of the rows' covariance, :math:`N^3` operations, which
+    ``benchmarks/evidence.py`` times. For more rows take :class:`~uncertain.gp.ThinDeepGP`. Trained on all rows at once;
     on some of them
     :meth:`objective` is the bound of those, repeated, which is not an estimate of the bound of all.
 
@@ -210,10 +215,11 @@ class ExactThinDeepGP(ReadableProcess):
         checks.check_shape("y", y, (len(x),), hint="one target a row of x")
         checks.check_range("noise", noise, SMALLEST_NOISE, open_low=True)
         check_affordable(len(rows), max_rows, instead="ThinDeepGP")
-        given = (
-            likelihood if isinstance(likelihood, Likelihood) else named(likelihood, y, noise=noise)
-        )
-        of_y = _checked_likelihood(given)
+        if isinstance(likelihood, Likelihood):
+            # A copy: its noise is set here and trained, and another model may have been given it too.
+            of_y = _checked_likelihood(copy.deepcopy(likelihood))
+        else:
+            of_y = _checked_likelihood(named(likelihood, y, noise=noise))
         scaling = of_y.scaling(y)
         targets = of_y.target(y, len(rows), *(part.to(rows) for part in scaling))
         points = given_points(inducing_points, input_scaling)
@@ -236,12 +242,7 @@ class ExactThinDeepGP(ReadableProcess):
             members=members,
             seed=seed,
         )
-        with torch.no_grad():
-            model.log_amplitude.copy_(plain.amplitude.log())
-            log_noise = getattr(of_y, "log_noise", None)
-            if log_noise is not None:
-                floor = plain.noise.clamp(min=2 * SMALLEST_NOISE) - SMALLEST_NOISE
-                log_noise.fill_(float(floor.log()))
+        take_scales(model, plain)
         model.condition(x, y)
         return model
 
@@ -375,6 +376,12 @@ class ExactThinDeepGP(ReadableProcess):
             "`joint_functions(x).sample()` at the rows you want."
         )
 
+    def _completed(self, y: Tensor, centre: Tensor, spread: Tensor) -> tuple[Tensor, ...]:
+        """Return constants, targets and precisions (N,) of the quadratics, their squares completed."""
+        constant, linear, precision = self.likelihood.quadratic(y, centre, spread)
+        target = linear[:, 0] / precision[:, 0]
+        return constant + 0.5 * linear[:, 0] * target, target, precision[:, 0]
+
     def _moving(self, index: Tensor) -> bool:
         """Whether there are touching points that these rows move."""
         fixed = isinstance(self.likelihood, GaussianNoise)
@@ -395,16 +402,13 @@ class ExactThinDeepGP(ReadableProcess):
         nodes: Sequence[tuple[Tensor, ...]],
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the expected log evidence over draws, and the moments (N, 1) of f at the rows."""
-        quadratic = self.likelihood.quadratic(y, centre, spread)
-        precision = quadratic.precision[:, 0]
-        target = (quadratic.linear[:, 0] / precision).detach()
-        constant = quadratic.constant + 0.5 * quadratic.linear[:, 0] ** 2 / precision
+        constant, target, precision = self._completed(y, centre, spread)
         found = [
             log_evidence(
                 self._bent(x, node),
                 self.log_amplitude.exp(),
                 weight * precision,
-                target,
+                target.detach(),
                 kernel=self.kernel,
             )
             for node in nodes
@@ -445,26 +449,35 @@ class ExactThinDeepGP(ReadableProcess):
     def _nodes(self, count: int, *, seed: int | None = None) -> list[tuple[Tensor, ...]]:
         """Return standard normal numbers for every draw and layer, in pairs of opposite sign."""
         generator = torch.Generator().manual_seed(self.seed if seed is None else seed)
-        found: list[tuple[Tensor, ...]] = []
-        for _ in range((count + 1) // 2):
-            each = tuple(
-                torch.randn(layer.mean.shape, generator=generator, dtype=torch.float64)
-                for layer in self.layers
-            )
-            found += [each, tuple(-node for node in each)]
-        return found[:count]
+        shapes = [layer.mean.shape for layer in self.layers]
+        sizes = [shape.numel() for shape in shapes]
+        like = self.log_amplitude.detach().cpu()
+        flat = antithetic_nodes(1, count, sum(sizes), generator, like)[0]
+        parts = [
+            part.view(-1, *shape) for part, shape in zip(flat.split(sizes, 1), shapes, strict=True)
+        ]
+        return list(zip(*parts, strict=True))
 
     def _functions(self, x: Tensor) -> tuple[Float[Tensor, "P S"], Float[Tensor, "P S"]]:
         """Return the mean and the variance of f at every draw."""
         asked = self._standardised(x)
-        draws = self._solved(self.members)
+        draws, amplitude = self._solved(self.members), self.log_amplitude.exp()
         size = max(64, 8 * chunk_numbers(asked) // len(self.rows))
         parts = []
         for part in asked.split(size):
-            found = [known_rows.moments(each.known, self._bent(part, each.noise)) for each in draws]
+            found = [
+                known_rows.moments(
+                    each.known, self._covariance(each.h, self._bent(part, each.noise)), amplitude
+                )
+                for each in draws
+            ]
             parts.append([torch.stack(each, 1) for each in zip(*found, strict=True)])
         mean, variance = (torch.cat(each) for each in zip(*parts, strict=True))
         return mean, variance.clamp(min=SMALLEST_VARIANCE)
+
+    def _covariance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return covariances of f between bent rows, of leading axes one by one."""
+        return self.log_amplitude.exp() * base_kernel(a, b, self.kernel)
 
     def _solved(self, count: int) -> list[_Draw]:
         state = [*self.parameters(), *self.buffers()]
@@ -472,15 +485,12 @@ class ExactThinDeepGP(ReadableProcess):
         return found
 
     def _solve(self, count: int) -> list[_Draw]:
-        quadratic = self.likelihood.quadratic(self.targets, self.centre, self.spread)
-        precision = quadratic.precision[:, 0]
-        target, weighted = quadratic.linear[:, 0] / precision, self.weights * precision
-        amplitude = self.log_amplitude.exp()
+        _, target, precision = self._completed(self.targets, self.centre, self.spread)
         found = []
         for noise in self._nodes(count):
             h = self._bent(self.rows, noise)
-            known = known_rows.solve(h, target, weighted, amplitude, self.kernel)
-            found.append(_Draw(noise, known))
+            known = known_rows.solve(self._covariance(h, h), target, self.weights * precision)
+            found.append(_Draw(noise, h, known))
         return found
 
     def _joint_moments(self, x: Tensor, members: int) -> tuple[Tensor, Tensor]:
@@ -492,15 +502,17 @@ class ExactThinDeepGP(ReadableProcess):
         asked = self._standardised(x.reshape(-1, x.shape[-1]))
         found = []
         for draw in self._solved(members):
-            h = self._bent(asked, draw.noise).unflatten(0, (-1, rows))
-            found.append(known_rows.joint(draw.known, h))
+            h = self._bent(asked, draw.noise)
+            sets = h.unflatten(0, (-1, rows))
+            cross, prior = self._covariance(draw.h, h), self._covariance(sets, sets)
+            found.append(known_rows.joint(draw.known, cross, prior))
         mean, covariance = (torch.stack(each, 1) for each in zip(*found, strict=True))
         shape = (*x.shape[:-2], members, rows)
         loc = self.loc + self.scale * mean
         return loc.reshape(shape), (self.scale.square() * covariance).reshape(*shape, rows)
 
     def _through(self, x: Tensor) -> Latent:
-        width = sum(layer.latent_dim for layer in self.layers[:-1])
+        width = inner_width(self.layers)
         nodes = normal_nodes(_READ, width, self.seed)[None] if width else x.new_zeros(1, 1, 0)
         return through(self.layers, x, nodes.to(x))
 

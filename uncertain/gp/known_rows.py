@@ -1,12 +1,12 @@
-r"""An exact process given rows whose latent inputs and quadratic likelihoods are known.
+r"""An exact process given rows whose quadratic likelihoods are known, whatever its kernel.
 
-With :math:`\pi_n` the precisions, :math:`t_n` the targets and :math:`B = I + \Pi^{1/2} K\, \Pi^{1/2}`, f at a
-new place has
+With :math:`\pi_n` the precisions, :math:`t_n` the targets, less the prior mean, and
+:math:`B = I + \Pi^{1/2} K\, \Pi^{1/2}`, f at a new place has
 
 .. math:: \mathrm E f = k^\top \Pi^{1/2} B^{-1} \Pi^{1/2} t, \qquad
-          \mathrm{Var} f = \sigma_f^2 - \lVert L_B^{-1} \Pi^{1/2} k \rVert^2 .
+          \mathrm{Var} f = k_{**} - \lVert L_B^{-1} \Pi^{1/2} k \rVert^2 .
 
-``N`` known rows, ``P`` new ones, ``Q`` latent dimensions.
+``N`` known rows, ``P`` new ones.
 """
 
 from __future__ import annotations
@@ -18,69 +18,77 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uncertain.gp.factors import cholesky
-from uncertain.gp.kernels import Kernel, base_kernel
 
 
 class KnownRows(NamedTuple):
     """Rows, solved for.
 
     Attributes:
-        h: (N, Q).
         root: (N,), of the precisions.
         factor: (N, N), lower triangular, of B.
         weights: (N,), of the rows' covariances in a mean.
-        amplitude: The variance of f.
-        kernel: Of f.
     """
 
-    h: Float[Tensor, "N Q"]
     root: Float[Tensor, " N"]
     factor: Float[Tensor, "N N"]
     weights: Float[Tensor, " N"]
-    amplitude: Float[Tensor, ""]
-    kernel: Kernel
 
 
 def solve(
-    h: Float[Tensor, "N Q"],
+    covariance: Float[Tensor, "N N"],
     target: Float[Tensor, " N"],
     precision: Float[Tensor, " N"],
-    amplitude: Float[Tensor, ""],
-    kernel: Kernel,
+    *,
+    remedy: str = "raise the noise",
 ) -> KnownRows:
     """Return what predictions need of the rows.
+
+    Args:
+        covariance: (N, N), of f.
+        target: (N,), less the prior mean.
+        precision: (N,), at least 0; a row of precision 0 says nothing.
+        remedy: What an error advises.
 
     Raises:
         NotPositiveDefiniteError: Where rounding has made B indefinite.
     """
     root = precision.sqrt()
-    covariance = amplitude * base_kernel(h, h, kernel)
-    matrix = torch.eye(len(h)).to(h) + root[:, None] * covariance * root
-    factor = cholesky(matrix, name="I + K / noise", remedy="raise the noise")
+    matrix = torch.eye(len(target)).to(target) + root[:, None] * covariance * root
+    factor = cholesky(matrix, name="I + K / noise", remedy=remedy)
     solved = torch.cholesky_solve((root * target)[:, None], factor)[:, 0]
-    return KnownRows(h, root, factor, root * solved, amplitude, kernel)
+    return KnownRows(root, factor, root * solved)
 
 
 def moments(
-    known: KnownRows, h: Float[Tensor, "P Q"]
+    known: KnownRows, cross: Float[Tensor, "N P"], prior: Float[Tensor, "*#P"]
 ) -> tuple[Float[Tensor, " P"], Float[Tensor, " P"]]:
-    """Return the mean and the variance of f at new places."""
-    cross, half = _responses(known, h)
-    return known.weights @ cross, known.amplitude - half.square().sum(0)
+    """Return the mean, less the prior's, and the variance of f at new places.
+
+    Args:
+        known: The rows.
+        cross: (N, P), covariances of f at the rows and at the places.
+        prior: (P,), variances of f there, or one for all.
+    """
+    return known.weights @ cross, prior - _explained(known, cross).square().sum(0)
 
 
 def joint(
-    known: KnownRows, h: Float[Tensor, "B P Q"]
+    known: KnownRows, cross: Float[Tensor, "N R"], prior: Float[Tensor, "B P P"]
 ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P P"]]:
-    """Return the mean and the covariance of f over each of several sets of new places."""
-    cross, half = _responses(known, h.flatten(0, 1))
-    sets = h.shape[:2]
-    half = half.unflatten(1, sets).movedim(0, 1)
-    covariance = known.amplitude * base_kernel(h, h, known.kernel) - half.mT @ half
-    return (known.weights @ cross).unflatten(0, sets), (covariance + covariance.mT) / 2
+    """Return the mean, less the prior's, and the covariance of f over each of several sets of places.
+
+    Args:
+        known: The rows.
+        cross: (N, B P), covariances of f at the rows and at the places of all sets.
+        prior: (B, P, P), of f over each set.
+    """
+    half = _explained(known, cross).unflatten(1, prior.shape[:2]).movedim(0, 1)
+    covariance = prior - half.mT @ half
+    mean = (known.weights @ cross).unflatten(0, prior.shape[:2])
+    return mean, (covariance + covariance.mT) / 2
 
 
-def _responses(known: KnownRows, h: Tensor) -> tuple[Tensor, Tensor]:
-    cross = known.amplitude * base_kernel(known.h, h, known.kernel)
+def _explained(known: KnownRows, cross: Tensor) -> Tensor:
     scaled = known.root[:, None] * cross
-    return cross, torch.linalg.solve_triangular(known.factor, scaled, upper=False)
+    half: Tensor = torch.linalg.solve_triangular(known.factor, scaled, upper=False)
+    return half

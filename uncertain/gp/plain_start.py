@@ -22,11 +22,11 @@ from uncertain.gp.deformation import Deformation
 from uncertain.gp.factors import cholesky
 from uncertain.gp.kernels import unit_kernel
 from uncertain.gp.likelihoods import SMALLEST_NOISE
+from uncertain.gp.lowering import lowered
 
 _ROWS, _ITERATIONS = 2000, 150
 _SHARE = 0.1
 _COST = 0.03
-_TURN = 1e6
 
 
 class SparseProcess(NamedTuple):
@@ -78,21 +78,12 @@ def _fitted(x: Tensor, y: Tensor, points: Tensor, jitter: float) -> SparseProces
     logs[:width], logs[-1] = 0.5 * math.log(width), math.log(0.05)
     z = points.clone().requires_grad_()
     logs.requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [logs, z], max_iter=_ITERATIONS, history_size=20, line_search_fn="strong_wolfe"
+    lowered(
+        [logs, z],
+        lambda: -collapsed_bound(*_data(logs, z, x, y, jitter)) / len(x),
+        iterations=_ITERATIONS,
     )
-
-    def closure() -> float:
-        optimizer.zero_grad()
-        try:
-            loss = -collapsed_bound(*_data(logs, z, x, y, jitter)) / len(x)
-        except ArithmeticError:
-            return _TURN  # too far along the line: it turns back
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
-
     with torch.enable_grad():
-        optimizer.step(closure)
         found, noise = _data(logs, z, x, y, jitter)
         mean = best_posterior(found.cross, found.second, noise).mean.detach()
         rows = x.clone().requires_grad_()
@@ -172,7 +163,6 @@ def deviate_little(
     curvature: Float[Tensor, " Q"],
     *,
     at: Float[Tensor, "N P"] | None = None,
-    constant: Float[Tensor, "Q C"] | None = None,
     cost: float = _COST,
 ) -> None:
     r"""Set processes of mean zero, as small and as certain as the rows ask for.
@@ -191,13 +181,12 @@ def deviate_little(
         x: (N, D), standardised.
         curvature: (Q,), lambda, at least 0.
         at: (N, P), where the layer's matrix is looked up; by default x.
-        constant: (Q, C), the matrix that they deviate from; by default the layer's prior mean.
         cost: Nats a row that the prior's spread may cost.
 
     Raises:
-        ValueError: For a layer without a prior mean, and no other constant.
+        ValueError: For a layer without a prior mean.
     """
-    centre = layer.prior_mean if constant is None else constant
+    centre = layer.constant()
     if centre is None:
         raise ValueError("`layer` should have a prior mean to deviate from, got none.")
     tiny = torch.finfo(torch.float64).tiny

@@ -25,8 +25,7 @@ class ProjectedDeformation(Deformation):
 
     and W falls back to 0 far from them. So a draw of v is a draw of h at all rows together. There is
     one latent row an input; :math:`c_d` is the inverse of its lengthscale where nothing bends. A full
-    matrix in place of the diagonal one fits the rows better and predicts worse: that many numbers
-    without a prior are too many.
+    matrix in place of the diagonal one would be as many numbers without a prior as it has entries.
 
     Args:
         inducing_points: (M, D), where the matrix is pinned down.
@@ -83,17 +82,13 @@ class ProjectedDeformation(Deformation):
         """Return the whitened inducing variables' part in W at every row: the same for all of its rows."""
         return super().responses(at).expand(self.latent_dim, -1, -1)
 
-    def columns(
-        self, at: Float[Tensor, "N P"]
-    ) -> tuple[Float[Tensor, "N Q C"], Float[Tensor, "N Q"]]:
-        """Return the mean of the whole matrix, and the variance that the entries of a row share."""
-        checks.check_shape("x", at, ("N", self.inducing_points.shape[1]))
-        response = self.responses(at)
-        size = (0.5 * self.log_variance).exp()
-        spread = self.covariance_root().mT @ response
-        mean = torch.einsum("qmn,qmd->nqd", response, size[:, None, None] * self.mean)
-        variance = size.square()[:, None] * spread.square().sum(1)
-        return mean + self.inverse_lengthscale().diag(), variance.T
+    def constant(self) -> Float[Tensor, "Q C"]:
+        """Return the diagonal matrix."""
+        return self.inverse_lengthscale().diag()
+
+    def unexplained(self, response: Float[Tensor, "Q M N"]) -> Float[Tensor, "Q N"]:
+        """Return zeros: it is left out."""
+        return torch.zeros_like(response[:, 0])
 
     def draw(
         self,
